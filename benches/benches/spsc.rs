@@ -1,0 +1,3 @@
+//! Rings side by side.
+
+fn main() {}

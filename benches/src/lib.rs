@@ -1,0 +1,1 @@
+//! Criterion suites, layer by layer.

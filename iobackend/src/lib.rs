@@ -1,0 +1,1 @@
+//! The small I/O trait of Diatreme, with an io_uring and a synchronous backend.

@@ -1,0 +1,1 @@
+//! The pure state machine of Diatreme: tenants and streams.

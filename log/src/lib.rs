@@ -1,0 +1,1 @@
+//! The segmented, chained, checksummed log of one shard.

@@ -1,0 +1,1 @@
+//! Models of every lock-free part, run under loom.

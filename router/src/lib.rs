@@ -1,0 +1,1 @@
+//! Placement of tenants on shards, and attachment of clients.

@@ -1,0 +1,1 @@
+//! A thread-per-core, shared-nothing storage engine for many tenants.

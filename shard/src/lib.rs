@@ -1,0 +1,1 @@
+//! One core's event loop: drain, apply, seal, submit, reap, answer.

@@ -1,0 +1,1 @@
+//! Bounded lock-free single-producer single-consumer rings and a doorbell.

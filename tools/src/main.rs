@@ -1,0 +1,3 @@
+//! The `diatreme` command.
+
+fn main() {}
