@@ -1,4 +1,4 @@
-//! Bounded lock-free single-producer single-consumer rings.
+//! Bounded lock-free single-producer single-consumer rings, and a doorbell.
 //!
 //! Every hand-over between cores in Diatreme goes through one of two rings:
 //!
@@ -7,7 +7,8 @@
 //!
 //! Both sides stage what they do and publish it a batch at a time, because the transfer of a cache
 //! line between cores is what a hand-over costs; the copying is cheap beside it. Neither ring
-//! blocks.
+//! blocks. Who has nothing to do may sleep by whatever means its host has, and [`Doorbell`] wakes
+//! it: it costs the waker a fence while the sleeper is awake, and a call only when it is not.
 //!
 //! What must stay true:
 //!
@@ -25,9 +26,11 @@
 
 mod byte_ring;
 mod cursor;
+mod doorbell;
 mod memory;
 mod ring;
 mod sync;
 
 pub use byte_ring::{Batch, ByteConsumer, ByteProducer, ReserveError, byte_ring};
+pub use doorbell::Doorbell;
 pub use ring::{Consumer, Drain, Producer, PushError, ring};
