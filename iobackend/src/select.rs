@@ -1,0 +1,131 @@
+//! Chooses and opens a backend, and says why it is the one.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::IoBackend;
+use crate::arena::Arena;
+use crate::config::{BackendConfig, BackendInfo, Mode};
+use crate::direct::DirectIo;
+use crate::error::{OpenError, RingError};
+use crate::files::Files;
+use crate::limits::{DEPTH_MAX, FILE_SLOTS_MAX};
+use crate::op::{Completion, FileSlot, Op};
+use crate::sync::SyncBackend;
+use crate::waker::Waker;
+
+/// One of the real backends. An enum and not a trait object: the shard's loop
+/// calls it every turn.
+pub enum Backend {
+    /// Ordinary system calls.
+    Sync(SyncBackend),
+}
+
+/// Opens the backend that `config` asks for. All buffers of its operations must
+/// come from `arena`, which a ring registers with the kernel as a whole; more
+/// may be carved from it afterwards.
+///
+/// # Errors
+///
+/// When the configuration is out of range, the root cannot be used, or a ring
+/// that was asked for by name cannot be had. [`Mode::Auto`] falls back instead.
+pub fn open(config: &BackendConfig, arena: &Arena) -> Result<Backend, OpenError> {
+    let &BackendConfig {
+        depth,
+        file_slots,
+        mode,
+        ..
+    } = config;
+    if depth == 0 || depth > DEPTH_MAX {
+        return Err(OpenError::Depth { depth });
+    }
+    if file_slots == 0 || file_slots > FILE_SLOTS_MAX {
+        return Err(OpenError::FileSlots { file_slots });
+    }
+    let bad_root = |error| OpenError::Root {
+        path: config.root.clone(),
+        error,
+    };
+    // Absolute, so that a later change of the working directory is no concern.
+    let root = config.root.canonicalize().map_err(bad_root)?;
+    if !root.is_dir() {
+        return Err(bad_root(io::Error::from_raw_os_error(libc::ENOTDIR)));
+    }
+    let direct = DirectIo::probe(&root, config.direct);
+    let files = Files::new(root, file_slots, direct, Arc::clone(arena.region()));
+    let notes = match mode {
+        Mode::Sync => vec!["synchronous backend: as configured".to_owned()],
+        Mode::Auto => vec![format!("synchronous backend: {}", RingError::NotLinux)],
+        Mode::Uring | Mode::Sqpoll => {
+            return Err(OpenError::RingUnavailable {
+                mode,
+                reason: RingError::NotLinux,
+            });
+        }
+    };
+    Ok(Backend::Sync(SyncBackend::new(files, depth, notes)))
+}
+
+/// Runs an expression on whichever backend it is.
+macro_rules! each {
+    ($self:expr, $backend:ident => $call:expr) => {
+        match $self {
+            Backend::Sync($backend) => $call,
+        }
+    };
+}
+
+impl IoBackend for Backend {
+    #[inline]
+    fn submit(&mut self, op: Op) -> Result<(), Op> {
+        each!(self, backend => backend.submit(op))
+    }
+
+    #[inline]
+    fn poll(&mut self, done: &mut Vec<Completion>) {
+        each!(self, backend => backend.poll(done));
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        each!(self, backend => backend.wait(timeout))
+    }
+
+    fn waker(&self) -> Waker {
+        each!(self, backend => backend.waker())
+    }
+
+    #[inline]
+    fn in_flight(&self) -> usize {
+        each!(self, backend => backend.in_flight())
+    }
+
+    #[inline]
+    fn depth(&self) -> usize {
+        each!(self, backend => backend.depth())
+    }
+
+    fn info(&self) -> &BackendInfo {
+        each!(self, backend => backend.info())
+    }
+
+    fn list(&mut self, directory: &str) -> io::Result<Vec<String>> {
+        each!(self, backend => backend.list(directory))
+    }
+
+    fn create_directory(&mut self, directory: &str) -> io::Result<()> {
+        each!(self, backend => backend.create_directory(directory))
+    }
+
+    fn length(&mut self, file: FileSlot) -> io::Result<u64> {
+        each!(self, backend => backend.length(file))
+    }
+
+    fn truncate(&mut self, file: FileSlot, len: u64) -> io::Result<()> {
+        each!(self, backend => backend.truncate(file, len))
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        each!(self, backend => backend.remove(name))
+    }
+}
