@@ -1,0 +1,170 @@
+//! The payloads of catalog records (`docs/format.md`, "Names, and the catalog stream").
+
+use std::fmt;
+
+use crate::ids::{CATALOG, RecordKind, StreamId};
+use crate::limits::NAME_BYTES_MAX;
+
+/// What a catalog record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CatalogRecord<'a> {
+    TenantCreated { name: &'a str },
+    StreamCreated { stream: StreamId, name: &'a str },
+    StreamDeleted { stream: StreamId },
+    TenantDeleted,
+}
+
+impl<'a> CatalogRecord<'a> {
+    pub(crate) const fn kind(&self) -> RecordKind {
+        match self {
+            Self::TenantCreated { .. } => RecordKind::TenantCreated,
+            Self::StreamCreated { .. } => RecordKind::StreamCreated,
+            Self::StreamDeleted { .. } => RecordKind::StreamDeleted,
+            Self::TenantDeleted => RecordKind::TenantDeleted,
+        }
+    }
+
+    /// Adds the payload to `bytes`.
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
+        match *self {
+            Self::TenantCreated { name } => bytes.extend_from_slice(name.as_bytes()),
+            Self::StreamCreated { stream, name } => {
+                bytes.extend_from_slice(&stream.0.to_le_bytes());
+                bytes.extend_from_slice(name.as_bytes());
+            }
+            Self::StreamDeleted { stream } => bytes.extend_from_slice(&stream.0.to_le_bytes()),
+            Self::TenantDeleted => {}
+        }
+    }
+
+    /// Reads the payload of a record of `kind`; `None` if the kind is none of the catalog's.
+    pub(crate) fn decode(
+        kind: RecordKind,
+        payload: &'a [u8],
+    ) -> Option<Result<Self, CatalogFault>> {
+        Some(match kind {
+            RecordKind::Data => return None,
+            RecordKind::TenantCreated => {
+                decode_name(payload).map(|name| Self::TenantCreated { name })
+            }
+            RecordKind::StreamCreated => decode_stream(payload).and_then(|(stream, name)| {
+                Ok(Self::StreamCreated {
+                    stream,
+                    name: decode_name(name)?,
+                })
+            }),
+            RecordKind::StreamDeleted => match decode_stream(payload) {
+                Ok((stream, [])) => Ok(Self::StreamDeleted { stream }),
+                Ok(_) => Err(CatalogFault::Length),
+                Err(fault) => Err(fault),
+            },
+            RecordKind::TenantDeleted if payload.is_empty() => Ok(Self::TenantDeleted),
+            RecordKind::TenantDeleted => Err(CatalogFault::Length),
+        })
+    }
+}
+
+fn decode_name(bytes: &[u8]) -> Result<&str, CatalogFault> {
+    if bytes.is_empty() || bytes.len() > NAME_BYTES_MAX {
+        return Err(CatalogFault::Length);
+    }
+    std::str::from_utf8(bytes).map_err(|_| CatalogFault::Name)
+}
+
+fn decode_stream(payload: &[u8]) -> Result<(StreamId, &[u8]), CatalogFault> {
+    let (id, rest) = payload.split_first_chunk().ok_or(CatalogFault::Length)?;
+    let stream = StreamId(u32::from_le_bytes(*id));
+    if stream == CATALOG {
+        Err(CatalogFault::Stream)
+    } else {
+        Ok((stream, rest))
+    }
+}
+
+/// What is wrong with a catalog record's payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CatalogFault {
+    /// It has too few or too many bytes.
+    Length,
+    /// The name is not UTF-8.
+    Name,
+    /// It names stream 0, the catalog itself.
+    Stream,
+}
+
+impl fmt::Display for CatalogFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Length => "the payload has too few or too many bytes",
+            Self::Name => "the name is not UTF-8",
+            Self::Stream => "the payload names stream 0, the catalog itself",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_come_back() {
+        let longest = "n".repeat(NAME_BYTES_MAX);
+        for record in [
+            CatalogRecord::TenantCreated { name: &longest },
+            CatalogRecord::StreamCreated {
+                stream: StreamId(0x0102_0304),
+                name: "é",
+            },
+            CatalogRecord::StreamDeleted {
+                stream: StreamId(u32::MAX),
+            },
+            CatalogRecord::TenantDeleted,
+        ] {
+            let mut payload = Vec::new();
+            record.encode(&mut payload);
+            assert_eq!(
+                CatalogRecord::decode(record.kind(), &payload),
+                Some(Ok(record))
+            );
+        }
+    }
+
+    #[test]
+    fn a_stream_id_lies_in_front_of_its_name_little_endian() {
+        let mut payload = Vec::new();
+        CatalogRecord::StreamCreated {
+            stream: StreamId(0x0102_0304),
+            name: "ab",
+        }
+        .encode(&mut payload);
+        assert_eq!(payload, [4, 3, 2, 1, b'a', b'b']);
+    }
+
+    #[test]
+    fn hostile_payloads_are_named() {
+        use CatalogFault::{Length, Name, Stream};
+        use RecordKind::{StreamCreated, StreamDeleted, TenantCreated, TenantDeleted};
+        let long = [b'n'; NAME_BYTES_MAX + 1];
+        for (kind, payload, fault) in [
+            (TenantCreated, &b""[..], Length),
+            (TenantCreated, &long, Length),
+            (TenantCreated, b"\xff", Name),
+            (StreamCreated, b"\x01\0\0", Length),
+            (StreamCreated, b"\x01\0\0\0", Length),
+            (StreamCreated, b"\x01\0\0\0\xff", Name),
+            (StreamCreated, b"\0\0\0\0a", Stream),
+            (StreamDeleted, b"\x01\0\0\0a", Length),
+            (StreamDeleted, b"", Length),
+            (StreamDeleted, b"\0\0\0\0", Stream),
+            (TenantDeleted, b"a", Length),
+        ] {
+            assert_eq!(
+                CatalogRecord::decode(kind, payload),
+                Some(Err(fault)),
+                "{kind:?} {payload:?}"
+            );
+        }
+        assert_eq!(CatalogRecord::decode(RecordKind::Data, b""), None);
+    }
+}

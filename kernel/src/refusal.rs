@@ -1,0 +1,410 @@
+//! Why a command was refused, and the fixed-size form in which that crosses a reply ring.
+
+use std::fmt;
+
+use crate::ids::StreamId;
+
+/// Why a command was refused. A refused command changes nothing.
+///
+/// It does not repeat the tenant and the stream: the client knows what it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// No tenant has the id.
+    UnknownTenant,
+    /// No stream of the tenant has the id or the name.
+    UnknownStream,
+    /// The tenant is there already, under the same name.
+    TenantExists,
+    /// A stream of the tenant has the name.
+    StreamExists {
+        /// That stream.
+        stream: StreamId,
+    },
+    /// A tenant with another name has the same id.
+    TenantNameCollision,
+    /// The stream does not end where the client expected.
+    WrongExpectedOffset {
+        /// The offset that the client expected next.
+        expected: u64,
+        /// The offset that is next.
+        actual: u64,
+    },
+    /// The name is empty.
+    EmptyName,
+    /// The name has too many bytes.
+    NameTooLong {
+        /// Its bytes.
+        len: u64,
+        /// Bytes at most.
+        max: u64,
+    },
+    /// The name is not UTF-8.
+    NameNotUtf8 {
+        /// The first bytes of it that are.
+        valid: u64,
+    },
+    /// A record of the append has too many payload bytes.
+    RecordTooLarge {
+        /// Bytes of the longest.
+        len: u32,
+        /// Bytes at most.
+        max: u32,
+    },
+    /// The records of the append have too many payload bytes together.
+    BatchTooLarge {
+        /// Bytes of all.
+        len: u32,
+        /// Bytes at most.
+        max: u32,
+    },
+    /// The append has too many records.
+    TooManyRecords {
+        /// How many.
+        count: u32,
+        /// Records at most.
+        max: u32,
+    },
+    /// The append has no record.
+    EmptyBatch,
+    /// The stream is deleted.
+    StreamDeleted,
+    /// The tenant is deleted.
+    TenantDeleted,
+    /// The tenant, or the shard, has created all the streams that it may.
+    TooManyStreams {
+        /// Streams at most.
+        max: u32,
+    },
+    /// The shard has created all the tenants that it may.
+    TooManyTenants {
+        /// Tenants at most.
+        max: u32,
+    },
+    /// The read begins after the end of the stream. One that begins at the end is granted and
+    /// finds nothing.
+    OffsetBeyondEnd {
+        /// Where the read begins.
+        from: u64,
+        /// The offset after the stream's last record.
+        next: u64,
+    },
+    /// The page is too small for the longest entry.
+    ListingTooSmall {
+        /// Bytes asked for.
+        bytes_max: u32,
+        /// Bytes at least.
+        min: u32,
+    },
+    /// The request's bytes make no command.
+    Malformed {
+        /// What is wrong with them.
+        what: Malformed,
+        /// Where, in bytes from the start of the request's body.
+        at: u32,
+    },
+    /// The stream is damaged, or the record of its creation is lost: it can be read and deleted,
+    /// not appended to. If it is a catalog, nothing can be created or deleted in its tenant.
+    Frozen,
+    /// The stream is the tenant's catalog, which only creations and deletions write.
+    CatalogIsReadOnly,
+}
+
+/// What is wrong with a request's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Malformed {
+    /// No command has the code.
+    UnknownCommand = 1,
+    /// The body ends within its fixed part.
+    BodyTruncated = 2,
+    /// The body has 4 GiB or more.
+    BodyTooLong = 3,
+    /// A record does not end within the body.
+    RecordTruncated = 4,
+    /// The body goes on after the last record.
+    BytesAfterRecords = 5,
+}
+
+impl Malformed {
+    const fn from_code(code: u64) -> Option<Self> {
+        Some(match code {
+            1 => Self::UnknownCommand,
+            2 => Self::BodyTruncated,
+            3 => Self::BodyTooLong,
+            4 => Self::RecordTruncated,
+            5 => Self::BytesAfterRecords,
+            _ => return None,
+        })
+    }
+}
+
+/// A [`Refusal`] in a fixed number of bytes. Codes keep their meaning in later versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactRefusal {
+    /// Which refusal, from 1 up.
+    pub code: u16,
+    /// Its first field; 0 if it has none.
+    pub a: u64,
+    /// Its second field; 0 if it has none.
+    pub b: u64,
+}
+
+impl From<Refusal> for CompactRefusal {
+    fn from(refusal: Refusal) -> Self {
+        let (code, a, b) = match refusal {
+            Refusal::UnknownTenant => (1, 0, 0),
+            Refusal::UnknownStream => (2, 0, 0),
+            Refusal::TenantExists => (3, 0, 0),
+            Refusal::StreamExists { stream } => (4, stream.0.into(), 0),
+            Refusal::TenantNameCollision => (5, 0, 0),
+            Refusal::WrongExpectedOffset { expected, actual } => (6, expected, actual),
+            Refusal::EmptyName => (7, 0, 0),
+            Refusal::NameTooLong { len, max } => (8, len, max),
+            Refusal::NameNotUtf8 { valid } => (9, valid, 0),
+            Refusal::RecordTooLarge { len, max } => (10, len.into(), max.into()),
+            Refusal::BatchTooLarge { len, max } => (11, len.into(), max.into()),
+            Refusal::TooManyRecords { count, max } => (12, count.into(), max.into()),
+            Refusal::EmptyBatch => (13, 0, 0),
+            Refusal::StreamDeleted => (14, 0, 0),
+            Refusal::TenantDeleted => (15, 0, 0),
+            Refusal::TooManyStreams { max } => (16, max.into(), 0),
+            Refusal::TooManyTenants { max } => (17, max.into(), 0),
+            Refusal::OffsetBeyondEnd { from, next } => (18, from, next),
+            Refusal::ListingTooSmall { bytes_max, min } => (19, bytes_max.into(), min.into()),
+            Refusal::Malformed { what, at } => (20, what as u64, at.into()),
+            Refusal::Frozen => (21, 0, 0),
+            Refusal::CatalogIsReadOnly => (22, 0, 0),
+        };
+        Self { code, a, b }
+    }
+}
+
+impl TryFrom<CompactRefusal> for Refusal {
+    type Error = UnknownRefusal;
+
+    fn try_from(compact: CompactRefusal) -> Result<Self, UnknownRefusal> {
+        let unknown = UnknownRefusal(compact);
+        let CompactRefusal { code, a, b } = compact;
+        let narrow = |field: u64| u32::try_from(field).map_err(|_| unknown);
+        Ok(match code {
+            1 => Self::UnknownTenant,
+            2 => Self::UnknownStream,
+            3 => Self::TenantExists,
+            4 => Self::StreamExists {
+                stream: StreamId(narrow(a)?),
+            },
+            5 => Self::TenantNameCollision,
+            6 => Self::WrongExpectedOffset {
+                expected: a,
+                actual: b,
+            },
+            7 => Self::EmptyName,
+            8 => Self::NameTooLong { len: a, max: b },
+            9 => Self::NameNotUtf8 { valid: a },
+            10 => Self::RecordTooLarge {
+                len: narrow(a)?,
+                max: narrow(b)?,
+            },
+            11 => Self::BatchTooLarge {
+                len: narrow(a)?,
+                max: narrow(b)?,
+            },
+            12 => Self::TooManyRecords {
+                count: narrow(a)?,
+                max: narrow(b)?,
+            },
+            13 => Self::EmptyBatch,
+            14 => Self::StreamDeleted,
+            15 => Self::TenantDeleted,
+            16 => Self::TooManyStreams { max: narrow(a)? },
+            17 => Self::TooManyTenants { max: narrow(a)? },
+            18 => Self::OffsetBeyondEnd { from: a, next: b },
+            19 => Self::ListingTooSmall {
+                bytes_max: narrow(a)?,
+                min: narrow(b)?,
+            },
+            20 => Self::Malformed {
+                what: Malformed::from_code(a).ok_or(unknown)?,
+                at: narrow(b)?,
+            },
+            21 => Self::Frozen,
+            22 => Self::CatalogIsReadOnly,
+            _ => return Err(unknown),
+        })
+    }
+}
+
+/// The compact form is no [`Refusal`] that this version knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownRefusal(pub CompactRefusal);
+
+impl fmt::Display for UnknownRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CompactRefusal { code, a, b } = self.0;
+        write!(
+            f,
+            "refused with code {code} ({a}, {b}), which this version does not know: use a client as new as the engine"
+        )
+    }
+}
+
+impl std::error::Error for UnknownRefusal {}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::UnknownTenant => f.write_str("no such tenant: create it first"),
+            Self::UnknownStream => f.write_str("no such stream in the tenant: create it, or resolve its name to the id"),
+            Self::TenantExists => f.write_str("the tenant exists already: use it"),
+            Self::StreamExists { stream } => write!(f, "the name is taken by stream {stream}: use it, or another name"),
+            Self::TenantNameCollision => f.write_str("a tenant with another name has the same id: choose another name"),
+            Self::WrongExpectedOffset { expected, actual } => {
+                write!(f, "expected offset {expected}, but {actual} is next: read what was appended, then try again at {actual}")
+            }
+            Self::EmptyName => f.write_str("the name is empty: give at least one byte"),
+            Self::NameTooLong { len, max } => write!(f, "the name has {len} bytes: shorten it to {max}"),
+            Self::NameNotUtf8 { valid } => write!(f, "the name is not UTF-8 from byte {valid} on: encode it as UTF-8"),
+            Self::RecordTooLarge { len, max } => write!(f, "a record has {len} bytes: split it into records of at most {max}"),
+            Self::BatchTooLarge { len, max } => write!(f, "the append has {len} bytes: split it into appends of at most {max}"),
+            Self::TooManyRecords { count, max } => write!(f, "the append has {count} records: split it into appends of at most {max}"),
+            Self::EmptyBatch => f.write_str("the append has no record: give at least one"),
+            Self::StreamDeleted => f.write_str("the stream is deleted: create one, which gets a new id"),
+            Self::TenantDeleted => f.write_str("the tenant is deleted, and its name stays taken: use another name"),
+            Self::TooManyStreams { max } => write!(f, "all {max} streams are in use, deleted ones included: raise the limit, or use another tenant"),
+            Self::TooManyTenants { max } => write!(f, "all {max} tenants are in use, deleted ones included: raise the limit"),
+            Self::OffsetBeyondEnd { from, next } => write!(f, "offset {from} is beyond the end: {next} is next; read from there or below"),
+            Self::ListingTooSmall { bytes_max, min } => write!(f, "a page of {bytes_max} bytes may not hold one entry: ask for {min} or more"),
+            Self::Malformed { what, at } => write!(f, "malformed request at byte {at}: {what}; use a client of the engine's version"),
+            Self::Frozen => f.write_str("the stream is damaged and takes no appends: run `diatreme verify`; read it, and go on in a new stream"),
+            Self::CatalogIsReadOnly => f.write_str("stream 0 is the tenant's catalog, which only the engine writes: append to another stream"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownCommand => "no command has this code",
+            Self::BodyTruncated => "the body ends within its fixed part",
+            Self::BodyTooLong => "the body has 4 GiB or more",
+            Self::RecordTruncated => "a record does not end within the body",
+            Self::BytesAfterRecords => "the body goes on after the last record",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const MALFORMED: [Malformed; 5] = [
+        Malformed::UnknownCommand,
+        Malformed::BodyTruncated,
+        Malformed::BodyTooLong,
+        Malformed::RecordTruncated,
+        Malformed::BytesAfterRecords,
+    ];
+
+    /// One of each, with fields that are distinct and as wide as their type.
+    fn every_refusal() -> Vec<Refusal> {
+        const WIDE: u64 = u64::MAX - 1;
+        const NARROW: u32 = u32::MAX - 1;
+        let mut all = vec![
+            Refusal::UnknownTenant,
+            Refusal::UnknownStream,
+            Refusal::TenantExists,
+            Refusal::StreamExists {
+                stream: StreamId(NARROW),
+            },
+            Refusal::TenantNameCollision,
+            Refusal::WrongExpectedOffset {
+                expected: WIDE,
+                actual: 1,
+            },
+            Refusal::EmptyName,
+            Refusal::NameTooLong {
+                len: WIDE,
+                max: 255,
+            },
+            Refusal::NameNotUtf8 { valid: WIDE },
+            Refusal::RecordTooLarge {
+                len: NARROW,
+                max: 2,
+            },
+            Refusal::BatchTooLarge {
+                len: NARROW,
+                max: 3,
+            },
+            Refusal::TooManyRecords {
+                count: NARROW,
+                max: 4,
+            },
+            Refusal::EmptyBatch,
+            Refusal::StreamDeleted,
+            Refusal::TenantDeleted,
+            Refusal::TooManyStreams { max: NARROW },
+            Refusal::TooManyTenants { max: NARROW },
+            Refusal::OffsetBeyondEnd {
+                from: WIDE,
+                next: 5,
+            },
+            Refusal::ListingTooSmall {
+                bytes_max: NARROW,
+                min: 6,
+            },
+            Refusal::Frozen,
+            Refusal::CatalogIsReadOnly,
+        ];
+        all.extend(MALFORMED.map(|what| Refusal::Malformed { what, at: u32::MAX }));
+        all
+    }
+
+    #[test]
+    fn every_refusal_survives_the_ring() {
+        let mut codes = HashSet::new();
+        for refusal in every_refusal() {
+            let compact = CompactRefusal::from(refusal);
+            assert_eq!(Refusal::try_from(compact), Ok(refusal));
+            codes.insert(compact.code);
+        }
+        // Every code was met, so the list above leaves no refusal out.
+        for code in 0..=u16::MAX {
+            let known = Refusal::try_from(CompactRefusal { code, a: 1, b: 0 }).is_ok();
+            assert_eq!(known, codes.contains(&code), "code {code}");
+        }
+    }
+
+    #[test]
+    fn every_malformation_survives_the_ring() {
+        for code in 0..256 {
+            let known = MALFORMED.into_iter().find(|what| *what as u64 == code);
+            assert_eq!(Malformed::from_code(code), known);
+        }
+    }
+
+    #[test]
+    fn fields_that_do_not_fit_are_refused_not_cut() {
+        for code in [4, 10, 11, 12, 16, 17, 19, 20] {
+            let compact = CompactRefusal {
+                code,
+                a: 1 << 32,
+                b: 0,
+            };
+            assert_eq!(Refusal::try_from(compact), Err(UnknownRefusal(compact)));
+        }
+    }
+
+    #[test]
+    fn every_text_says_what_to_do() {
+        for refusal in every_refusal() {
+            let text = refusal.to_string();
+            assert!(text.contains(": "), "no advice in {text:?}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What can be asked of a kernel without a command: for the shard's own tables, for reports, and
+//! to compare two states.
+
+use sha2::{Digest, Sha256};
+
+use crate::ids::{StreamId, StreamSlot, TenantId};
+use crate::kernel::Kernel;
+use crate::limits::Limits;
+use crate::tables::{Closed, Tenant};
+
+/// What the state hash begins with.
+const STATE_DOMAIN: &[u8] = b"diatreme/kernel/state/v1\0";
+
+/// A stream, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamView<'a> {
+    /// Its slot.
+    pub slot: StreamSlot,
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Its id.
+    pub stream: StreamId,
+    /// Its name; `None` for a catalog, and if the record of its creation was not replayed.
+    pub name: Option<&'a str>,
+    /// The offset after its last record.
+    pub next: u64,
+    /// Position of its last record; 0 if it never had one.
+    pub position: u64,
+    /// Timestamp of its last record, nanoseconds since 1970; 0 if it never had one.
+    pub timestamp: u64,
+    /// Whether it is deleted.
+    pub deleted: bool,
+    /// Whether it is damaged.
+    pub frozen: bool,
+}
+
+/// A tenant, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TenantView<'a> {
+    /// Its id.
+    pub tenant: TenantId,
+    /// Its name; `None` if the record of its creation was not replayed.
+    pub name: Option<&'a str>,
+    /// The slot of its catalog.
+    pub catalog: StreamSlot,
+    /// The position of its next record, which is also how many it ever had.
+    pub position_next: u64,
+    /// The highest timestamp of its records, nanoseconds since 1970.
+    pub timestamp: u64,
+    /// Its streams: the catalog and the deleted ones too.
+    pub streams: usize,
+    /// Whether it is deleted.
+    pub deleted: bool,
+}
+
+impl Kernel {
+    /// The limits that it was made with.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The stream's slot, if the stream is known.
+    #[must_use]
+    pub fn slot(&self, tenant: TenantId, stream: StreamId) -> Option<StreamSlot> {
+        self.tables.index.get(tenant, stream)
+    }
+
+    /// The stream in a slot.
+    ///
+    /// # Panics
+    ///
+    /// If this kernel did not give the slot.
+    #[must_use]
+    pub fn stream(&self, slot: StreamSlot) -> StreamView<'_> {
+        let head = self.tables.stream(slot);
+        let label = self.tables.label(slot);
+        StreamView {
+            slot,
+            tenant: self.tables.tenant(head.tenant).id,
+            stream: label.id,
+            name: label.name.as_deref(),
+            next: head.next,
+            position: head.position,
+            timestamp: head.timestamp,
+            deleted: head.closed.has(Closed::DELETED),
+            frozen: head.closed.has(Closed::FROZEN),
+        }
+    }
+
+    /// The tenant, if it is known.
+    #[must_use]
+    pub fn tenant(&self, tenant: TenantId) -> Option<TenantView<'_>> {
+        self.tables
+            .tenant_slot(tenant)
+            .map(|slot| view(self.tables.tenant(slot)))
+    }
+
+    /// The tenants in ascending order of id, deleted ones too.
+    pub fn tenants(&self) -> impl Iterator<Item = TenantView<'_>> {
+        self.tables.tenants_after(None).map(view)
+    }
+
+    /// The tenant's streams in ascending order of id: the catalog and the deleted ones too. None
+    /// if the tenant is not known.
+    pub fn streams(&self, tenant: TenantId) -> impl Iterator<Item = StreamView<'_>> {
+        let tenant = self
+            .tables
+            .tenant_slot(tenant)
+            .map(|slot| self.tables.tenant(slot));
+        tenant
+            .into_iter()
+            .flat_map(|tenant| tenant.streams.values())
+            .map(|&slot| self.stream(slot))
+    }
+
+    /// Takes no more appends to the stream, because the log found it damaged. If it is a catalog,
+    /// nothing can be created or deleted in its tenant.
+    ///
+    /// # Panics
+    ///
+    /// If this kernel did not give the slot.
+    pub fn freeze(&mut self, slot: StreamSlot) {
+        self.tables.freeze(slot);
+    }
+
+    /// The SHA-256 of everything that the log determines: the same log gives the same hash, in
+    /// whichever order of streams it was replayed.
+    ///
+    /// Slots are left out, which depend on that order, and so is damage, which is what an opening
+    /// found and not what a record said.
+    #[must_use]
+    pub fn state_hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(STATE_DOMAIN);
+        for tenant in self.tables.tenants_after(None) {
+            hash.update(tenant.id.0.to_le_bytes());
+            hash_name(&mut hash, tenant.name.as_deref());
+            hash.update([u8::from(tenant.deleted)]);
+            hash.update(tenant.position_next.to_le_bytes());
+            hash.update(tenant.timestamp.to_le_bytes());
+            // How many streams follow: it keeps the next tenant apart from a further stream.
+            hash.update((tenant.streams.len() as u64).to_le_bytes());
+            for &slot in tenant.streams.values() {
+                let stream = self.stream(slot);
+                hash.update(stream.stream.0.to_le_bytes());
+                hash_name(&mut hash, stream.name);
+                hash.update([u8::from(stream.deleted)]);
+                hash.update(stream.next.to_le_bytes());
+                hash.update(stream.position.to_le_bytes());
+                hash.update(stream.timestamp.to_le_bytes());
+            }
+        }
+        hash.finalize().into()
+    }
+}
+
+/// Length and bytes of a name; none counts as empty, which no name is.
+fn hash_name(hash: &mut Sha256, name: Option<&str>) {
+    let name = name.unwrap_or_default();
+    hash.update((name.len() as u64).to_le_bytes());
+    hash.update(name);
+}
+
+fn view(tenant: &Tenant) -> TenantView<'_> {
+    TenantView {
+        tenant: tenant.id,
+        name: tenant.name.as_deref(),
+        catalog: tenant.catalog,
+        position_next: tenant.position_next,
+        timestamp: tenant.timestamp,
+        streams: tenant.streams.len(),
+        deleted: tenant.deleted,
+    }
+}

@@ -1,0 +1,319 @@
+//! What the kernel knows of tenants and streams, and the only functions that change it.
+//!
+//! Commands and replay both end here, so a record does the same to the state on the day it is
+//! written and on the day it is read back. What must stay true:
+//!
+//! - A slot, once given, belongs to its stream for ever; so does an index into `tenants`.
+//! - Every tenant has a catalog slot from the moment it is known.
+//! - Nothing here depends on the order in which streams became known, except the slots.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::CatalogRecord;
+use crate::ids::{CATALOG, StreamId, StreamSlot, TenantId};
+use crate::index::StreamIndex;
+
+/// A tenant's place in [`Tables::tenants`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TenantSlot(u32);
+
+/// What appending touches of a stream: 32 bytes, two to a cache line. The rest is in [`Label`].
+#[derive(Debug)]
+pub(crate) struct Stream {
+    /// The offset after the last record.
+    pub(crate) next: u64,
+    /// Position of the last record; 0 if there is none.
+    pub(crate) position: u64,
+    /// Timestamp of the last record; 0 if there is none.
+    pub(crate) timestamp: u64,
+    pub(crate) tenant: TenantSlot,
+    pub(crate) closed: Closed,
+}
+
+const _: () = assert!(size_of::<Stream>() == 32);
+
+/// Why a stream takes no appends: a set of reasons, in one byte, so that the hot path asks for all
+/// of them with one comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed(u8);
+
+impl Closed {
+    /// It takes appends.
+    pub(crate) const OPEN: Self = Self(0);
+    /// It is a catalog.
+    pub(crate) const CATALOG: Self = Self(1);
+    /// Its creation was not seen: not replayed yet, or lost.
+    pub(crate) const UNNAMED: Self = Self(2);
+    /// It is deleted.
+    pub(crate) const DELETED: Self = Self(4);
+    /// It is damaged.
+    pub(crate) const FROZEN: Self = Self(8);
+
+    pub(crate) const fn has(self, reason: Self) -> bool {
+        self.0 & reason.0 != 0
+    }
+
+    const fn add(&mut self, reason: Self) {
+        self.0 |= reason.0;
+    }
+
+    const fn remove(&mut self, reason: Self) {
+        self.0 &= !reason.0;
+    }
+}
+
+/// What only catalog commands and reports need of a stream.
+#[derive(Debug)]
+pub(crate) struct Label {
+    pub(crate) id: StreamId,
+    /// `None` for a catalog, and as long as the creation was not seen.
+    pub(crate) name: Option<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    /// The position of its next record.
+    pub(crate) position_next: u64,
+    /// The highest timestamp of its records.
+    pub(crate) timestamp: u64,
+    pub(crate) catalog: StreamSlot,
+    pub(crate) deleted: bool,
+    pub(crate) id: TenantId,
+    /// `None` as long as the creation was not seen.
+    pub(crate) name: Option<Box<str>>,
+    /// All its streams, the catalog and the deleted ones too.
+    pub(crate) streams: BTreeMap<StreamId, StreamSlot>,
+    /// Its streams that are not deleted, by name.
+    pub(crate) names: BTreeMap<Box<str>, StreamSlot>,
+}
+
+impl Tenant {
+    /// The highest id of a stream, which no later stream gets.
+    pub(crate) fn stream_last(&self) -> StreamId {
+        self.streams.last_key_value().map_or(CATALOG, |(&id, _)| id)
+    }
+}
+
+/// The numbers of one or more records that follow each other in a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) offset: u64,
+    pub(crate) position: u64,
+    pub(crate) timestamp: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) index: StreamIndex,
+    streams: Vec<Stream>,
+    labels: Vec<Label>,
+    tenants: Vec<Tenant>,
+    tenant_slots: BTreeMap<TenantId, TenantSlot>,
+    /// The catalog of the tenant that was created or deleted last: what a list of tenants saw.
+    pub(crate) tenant_newest: Option<StreamSlot>,
+}
+
+impl Tables {
+    /// Slots at most: they are 32 bits wide.
+    pub(crate) const SLOTS_MAX: u32 = u32::MAX;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            index: StreamIndex::new(),
+            streams: Vec::new(),
+            labels: Vec::new(),
+            tenants: Vec::new(),
+            tenant_slots: BTreeMap::new(),
+            tenant_newest: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn stream(&self, slot: StreamSlot) -> &Stream {
+        &self.streams[slot.index()]
+    }
+
+    pub(crate) fn label(&self, slot: StreamSlot) -> &Label {
+        &self.labels[slot.index()]
+    }
+
+    #[inline]
+    pub(crate) fn tenant(&self, tenant: TenantSlot) -> &Tenant {
+        &self.tenants[tenant.0 as usize]
+    }
+
+    pub(crate) fn tenant_slot(&self, tenant: TenantId) -> Option<TenantSlot> {
+        self.tenant_slots.get(&tenant).copied()
+    }
+
+    /// The tenants with an id above `after`, in ascending order.
+    pub(crate) fn tenants_after(&self, after: Option<TenantId>) -> impl Iterator<Item = &Tenant> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.tenant_slots
+            .range((from, Unbounded))
+            .map(|(_, &tenant)| self.tenant(tenant))
+    }
+
+    pub(crate) fn tenant_count(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// Whether `more` slots can be given, if there may be `max` in all.
+    pub(crate) fn has_room(&self, more: usize, max: u32) -> bool {
+        self.streams.len() + more <= max as usize
+    }
+
+    /// The tenant's place; a new one, unnamed, if it was not known.
+    pub(crate) fn tenant_or_new(&mut self, id: TenantId) -> TenantSlot {
+        if let Some(known) = self.tenant_slot(id) {
+            return known;
+        }
+        let tenant = TenantSlot(self.tenants.len() as u32);
+        let catalog = self.add_stream(id, tenant, CATALOG);
+        self.tenants.push(Tenant {
+            position_next: 0,
+            timestamp: 0,
+            catalog,
+            deleted: false,
+            id,
+            name: None,
+            streams: BTreeMap::from([(CATALOG, catalog)]),
+            names: BTreeMap::new(),
+        });
+        self.tenant_slots.insert(id, tenant);
+        tenant
+    }
+
+    /// The stream's slot; a new one, unnamed, if it was not known.
+    pub(crate) fn stream_or_new(&mut self, tenant: TenantSlot, stream: StreamId) -> StreamSlot {
+        let id = self.tenant(tenant).id;
+        if let Some(known) = self.index.find(id, stream) {
+            return known;
+        }
+        let slot = self.add_stream(id, tenant, stream);
+        self.tenants[tenant.0 as usize].streams.insert(stream, slot);
+        slot
+    }
+
+    fn add_stream(&mut self, id: TenantId, tenant: TenantSlot, stream: StreamId) -> StreamSlot {
+        assert!(
+            self.has_room(1, Self::SLOTS_MAX),
+            "a stream was added without asking for room"
+        );
+        let slot = StreamSlot(self.streams.len() as u32);
+        let closed = if stream == CATALOG {
+            Closed::CATALOG
+        } else {
+            Closed::UNNAMED
+        };
+        self.streams.push(Stream {
+            next: 0,
+            position: 0,
+            timestamp: 0,
+            tenant,
+            closed,
+        });
+        self.labels.push(Label {
+            id: stream,
+            name: None,
+        });
+        self.index.insert(id, stream, slot);
+        slot
+    }
+
+    /// Numbers `count` (one or more) new records of a stream at time `now` and counts them in.
+    /// Gives the numbers of the first; in the others offset and position go up by one, the
+    /// timestamp is the same.
+    #[inline]
+    pub(crate) fn extend(&mut self, slot: StreamSlot, count: u32, now: u64) -> Extent {
+        debug_assert!(count > 0);
+        let stream = &mut self.streams[slot.index()];
+        let tenant = &mut self.tenants[stream.tenant.0 as usize];
+        let first = Extent {
+            offset: stream.next,
+            position: tenant.position_next,
+            timestamp: now.max(tenant.timestamp),
+        };
+        // Neither wraps: replay takes numbers below 2^63 only, and no clock counts that many more.
+        tenant.position_next += u64::from(count);
+        tenant.timestamp = first.timestamp;
+        stream.next += u64::from(count);
+        stream.position = tenant.position_next - 1;
+        stream.timestamp = first.timestamp;
+        first
+    }
+
+    /// Moves the ends of a stream and its tenant to a record that is in the log. An older record
+    /// than the last changes nothing.
+    pub(crate) fn advance(&mut self, slot: StreamSlot, last: Extent) {
+        let stream = &mut self.streams[slot.index()];
+        let tenant = &mut self.tenants[stream.tenant.0 as usize];
+        tenant.position_next = tenant.position_next.max(last.position + 1);
+        tenant.timestamp = tenant.timestamp.max(last.timestamp);
+        if last.offset >= stream.next {
+            stream.next = last.offset + 1;
+            stream.position = last.position;
+            stream.timestamp = last.timestamp;
+        }
+    }
+
+    /// Does what a catalog record says. Doing it again changes nothing.
+    pub(crate) fn change(&mut self, tenant: TenantSlot, record: &CatalogRecord<'_>) {
+        match *record {
+            CatalogRecord::TenantCreated { name } => {
+                let owner = &mut self.tenants[tenant.0 as usize];
+                owner.name.get_or_insert_with(|| name.into());
+                self.tenant_newest = Some(owner.catalog);
+            }
+            CatalogRecord::StreamCreated { stream, name } => self.name_stream(tenant, stream, name),
+            CatalogRecord::StreamDeleted { stream } => self.delete_stream(tenant, stream),
+            CatalogRecord::TenantDeleted => {
+                let owner = &mut self.tenants[tenant.0 as usize];
+                owner.deleted = true;
+                self.tenant_newest = Some(owner.catalog);
+            }
+        }
+    }
+
+    fn name_stream(&mut self, tenant: TenantSlot, id: StreamId, name: &str) {
+        let slot = self.stream_or_new(tenant, id);
+        let label = &mut self.labels[slot.index()];
+        if label.name.is_some() {
+            return;
+        }
+        label.name = Some(name.into());
+        let closed = &mut self.streams[slot.index()].closed;
+        closed.remove(Closed::UNNAMED);
+        if closed.has(Closed::DELETED) {
+            return;
+        }
+        // Two streams have the same name only if the deletion of the older one is lost: the name
+        // means the newer.
+        let holder = self
+            .tenant(tenant)
+            .names
+            .get(name)
+            .map(|&holder| self.label(holder).id);
+        if holder.is_none_or(|holder| holder < id) {
+            self.tenants[tenant.0 as usize]
+                .names
+                .insert(name.into(), slot);
+        }
+    }
+
+    fn delete_stream(&mut self, tenant: TenantSlot, id: StreamId) {
+        let slot = self.stream_or_new(tenant, id);
+        self.streams[slot.index()].closed.add(Closed::DELETED);
+        if let Some(name) = &self.labels[slot.index()].name {
+            let names = &mut self.tenants[tenant.0 as usize].names;
+            if names.get(name) == Some(&slot) {
+                names.remove(name);
+            }
+        }
+    }
+
+    pub(crate) fn freeze(&mut self, slot: StreamSlot) {
+        self.streams[slot.index()].closed.add(Closed::FROZEN);
+    }
+}
