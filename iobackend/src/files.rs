@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -170,7 +170,9 @@ impl Files {
     }
 
     pub(crate) fn flush_directory(&self, directory: &str) -> io::Result<()> {
-        File::open(self.path(directory))?.sync_all()
+        let mut as_directory = OpenOptions::new();
+        as_directory.read(true).custom_flags(libc::O_DIRECTORY);
+        as_directory.open(self.path(directory))?.sync_all()
     }
 
     pub(crate) fn length(&self, file: FileSlot) -> io::Result<u64> {

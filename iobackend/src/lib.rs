@@ -55,6 +55,9 @@ mod select;
 mod sync;
 #[allow(unsafe_code)]
 mod sys;
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+mod uring;
 mod waker;
 
 use std::io;
@@ -66,6 +69,8 @@ pub use error::{IoError, NameError, OpenError, RingError};
 pub use op::{Completion, FileName, FileSlot, Op, OpKind, OpenMode, Operation};
 pub use select::{Backend, open};
 pub use sync::SyncBackend;
+#[cfg(target_os = "linux")]
+pub use uring::UringBackend;
 pub use waker::{Parker, Waker};
 
 /// A queue of file operations and of their completions, used by one thread.

@@ -13,11 +13,17 @@ use crate::files::Files;
 use crate::limits::{DEPTH_MAX, FILE_SLOTS_MAX};
 use crate::op::{Completion, FileSlot, Op};
 use crate::sync::SyncBackend;
+#[cfg(target_os = "linux")]
+use crate::uring::{self, UringBackend};
 use crate::waker::Waker;
 
 /// One of the real backends. An enum and not a trait object: the shard's loop
 /// calls it every turn.
+#[allow(clippy::large_enum_variant, reason = "one a shard, moved once")]
 pub enum Backend {
+    /// io_uring.
+    #[cfg(target_os = "linux")]
+    Uring(UringBackend),
     /// Ordinary system calls.
     Sync(SyncBackend),
 }
@@ -54,23 +60,57 @@ pub fn open(config: &BackendConfig, arena: &Arena) -> Result<Backend, OpenError>
     }
     let direct = DirectIo::probe(&root, config.direct);
     let files = Files::new(root, file_slots, direct, Arc::clone(arena.region()));
-    let notes = match mode {
-        Mode::Sync => vec!["synchronous backend: as configured".to_owned()],
-        Mode::Auto => vec![format!("synchronous backend: {}", RingError::NotLinux)],
-        Mode::Uring | Mode::Sqpoll => {
-            return Err(OpenError::RingUnavailable {
-                mode,
-                reason: RingError::NotLinux,
-            });
+    if mode == Mode::Sync {
+        let notes = vec!["synchronous backend: as configured".to_owned()];
+        return Ok(Backend::Sync(SyncBackend::new(files, depth, notes)));
+    }
+    match open_ring(config, files) {
+        Ok(ring) => Ok(ring),
+        Err((reason, files)) if mode == Mode::Auto => {
+            let notes = vec![format!("synchronous backend: {reason}")];
+            Ok(Backend::Sync(SyncBackend::new(files, depth, notes)))
         }
-    };
-    Ok(Backend::Sync(SyncBackend::new(files, depth, notes)))
+        Err((reason, _)) => Err(OpenError::RingUnavailable { mode, reason }),
+    }
+}
+
+/// Opens a ring, or says why not and gives the files back.
+#[cfg(target_os = "linux")]
+fn open_ring(config: &BackendConfig, files: Files) -> Result<Backend, (RingError, Files)> {
+    match uring::set_up(config, &files) {
+        Ok(setup) => Ok(Backend::Uring(UringBackend::new(
+            setup,
+            files,
+            config.depth,
+        ))),
+        Err(reason) => Err((reason, files)),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_ring(_: &BackendConfig, files: Files) -> Result<Backend, (RingError, Files)> {
+    Err((RingError::NotLinux, files))
+}
+
+#[cfg(target_os = "linux")]
+impl Backend {
+    /// The ring's descriptor, for [`BackendConfig::sqpoll_attach`] of the next
+    /// one; `None` without a ring. Valid as long as the backend lives.
+    #[must_use]
+    pub fn ring_fd(&self) -> Option<std::os::fd::RawFd> {
+        match self {
+            Self::Uring(ring) => Some(ring.ring_fd()),
+            Self::Sync(_) => None,
+        }
+    }
 }
 
 /// Runs an expression on whichever backend it is.
 macro_rules! each {
     ($self:expr, $backend:ident => $call:expr) => {
         match $self {
+            #[cfg(target_os = "linux")]
+            Backend::Uring($backend) => $call,
             Backend::Sync($backend) => $call,
         }
     };

@@ -1,0 +1,151 @@
+//! The ring's two queues, and entering the kernel no more often than needed.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::{EnterFlags, IoUring, cqueue, squeue};
+
+pub(super) struct Ring {
+    ring: IoUring,
+    enabled: bool,
+    sqpoll: bool,
+    /// For waits: a thread that waits for a log write is idle, and should not
+    /// keep its core's clock up as if for I/O. Kernels before 6.15 cannot tell.
+    wait_flags: EnterFlags,
+    /// A completion that was looked at and not yet taken.
+    peeked: Option<cqueue::Entry>,
+}
+
+impl Ring {
+    pub(super) fn new(ring: IoUring, sqpoll: bool) -> Self {
+        let wait_flags = if ring.params().is_feature_no_iowait() {
+            EnterFlags::NO_IOWAIT
+        } else {
+            EnterFlags::empty()
+        };
+        Self {
+            ring,
+            enabled: false,
+            sqpoll,
+            wait_flags,
+            peeked: None,
+        }
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+
+    /// Whether the kernel may have seen an entry.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Queues an entry.
+    ///
+    /// # Safety
+    ///
+    /// The memory whose addresses the entry holds must stay valid, in place
+    /// and untouched until the entry's completion was taken.
+    ///
+    /// # Panics
+    ///
+    /// If the queue is full: it is made for all that can be in flight.
+    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) {
+        // SAFETY: the caller's promise.
+        let pushed = unsafe { self.ring.submission().push(entry) };
+        assert!(
+            pushed.is_ok(),
+            "more submissions than the ring was made for"
+        );
+    }
+
+    /// Takes the next completion.
+    pub(super) fn next(&mut self) -> Option<cqueue::Entry> {
+        self.peeked.take().or_else(|| self.ring.completion().next())
+    }
+
+    /// Puts back what [`next`](Self::next) gave.
+    pub(super) fn put_back(&mut self, completion: cqueue::Entry) {
+        debug_assert!(self.peeked.is_none());
+        self.peeked = Some(completion);
+    }
+
+    /// Sends what is queued and lets the kernel post what has finished. Enters
+    /// the kernel only if there is something of either.
+    #[inline]
+    pub(super) fn send(&mut self) -> io::Result<()> {
+        self.enable()?;
+        let queued = self.queued();
+        let queue = self.ring.submission();
+        let finished = queue.taskrun() || queue.cq_overflow();
+        drop(queue);
+        let unsent = queued > 0 && !self.sqpoll;
+        let asleep = self.poller_sleeps(queued);
+        if !unsent && !asleep && !finished {
+            return Ok(());
+        }
+        let mut flags = EnterFlags::GETEVENTS;
+        flags.set(EnterFlags::SQ_WAKEUP, asleep);
+        self.enter(queued, 0, flags, None)
+    }
+
+    /// Sends what is queued, then blocks until a completion is there or the
+    /// time is over. May return early.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.enable()?;
+        let queued = self.queued();
+        let mut flags = EnterFlags::GETEVENTS | self.wait_flags;
+        flags.set(EnterFlags::SQ_WAKEUP, self.poller_sleeps(queued));
+        self.enter(queued, 1, flags, timeout)
+    }
+
+    /// Entries that the kernel has not taken yet.
+    fn queued(&mut self) -> u32 {
+        self.ring.submission().len() as u32
+    }
+
+    /// Whether entries wait for a polling thread that has gone to sleep.
+    fn poller_sleeps(&mut self, queued: u32) -> bool {
+        self.sqpoll && queued > 0 && self.ring.submission().need_wakeup()
+    }
+
+    /// Binds the ring to this thread, the first time that one uses it.
+    fn enable(&mut self) -> io::Result<()> {
+        if !self.enabled {
+            self.ring.submitter().register_enable_rings()?;
+            self.enabled = true;
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &self,
+        queued: u32,
+        wanted: u32,
+        flags: EnterFlags,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let limit = timeout.map(Timespec::from);
+        let args = SubmitArgs::new();
+        let args = limit.as_ref().map_or(args, |limit| args.timespec(limit));
+        let flags = (flags | EnterFlags::EXT_ARG).bits();
+        // SAFETY: EXT_ARG says that the argument is the structure that
+        // `SubmitArgs` wraps; it and the time that it points to outlive the call.
+        let entered = unsafe {
+            let submitter = self.ring.submitter();
+            submitter.enter(queued, wanted, flags, Some(&args))
+        };
+        match entered {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                // Nothing is lost: what was not taken is still queued. A signal;
+                // the end of the time; no memory for a request just now.
+                Some(libc::EINTR | libc::ETIME | libc::EAGAIN | libc::EBUSY) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+}
