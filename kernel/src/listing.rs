@@ -161,3 +161,93 @@ pub struct ListingEntry<'a> {
     /// Whether it is damaged; of a tenant: whether its catalog is.
     pub frozen: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Command, Limits};
+
+    #[test]
+    fn pages_bring_every_stream_once() {
+        let tenant = TenantId(1);
+        let mut kernel = Kernel::new(Limits::default());
+        let mut effects = Effects::new(1);
+        kernel.apply(
+            0,
+            &Command::CreateTenant { tenant, name: "t" },
+            0,
+            &mut effects,
+        );
+        for id in 1..=20 {
+            let name = format!("{id}").repeat(100);
+            kernel.apply(
+                0,
+                &Command::CreateStream {
+                    tenant,
+                    name: &name,
+                },
+                0,
+                &mut effects,
+            );
+        }
+        kernel.apply(
+            0,
+            &Command::DeleteStream {
+                tenant,
+                stream: StreamId(4),
+            },
+            0,
+            &mut effects,
+        );
+
+        let mut after = CATALOG;
+        let mut listed = Vec::new();
+        loop {
+            effects.clear();
+            kernel.apply(
+                0,
+                &Command::ListStreams {
+                    tenant,
+                    after,
+                    bytes_max: 300,
+                },
+                0,
+                &mut effects,
+            );
+            let Ok(Reply::Listed {
+                start: 0,
+                len,
+                more,
+            }) = effects.replies[0].outcome
+            else {
+                panic!("refused: {effects:?}");
+            };
+            assert_eq!(len as usize, effects.scratch.len());
+            for entry in Listing::new(&effects.scratch) {
+                assert!(entry.name.starts_with(&entry.id.to_string()));
+                assert_eq!((entry.deleted, entry.frozen), (entry.id == 4, false));
+                listed.push(entry.id);
+                after = StreamId(entry.id as u32);
+            }
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(listed, (1..=20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_page_that_is_cut_short_ends_there() {
+        let mut page = Vec::new();
+        let entry = |id| Entry {
+            id,
+            name: Some("name"),
+            flags: DELETED | FROZEN,
+        };
+        write_page([entry(1), entry(2)].into_iter(), 300, &mut page).unwrap();
+        for cut in 0..=page.len() {
+            let entries = Listing::new(&page[..cut]).count();
+            assert_eq!(entries, cut / 14, "cut at {cut}");
+        }
+    }
+}
