@@ -1,1 +1,35 @@
-//! The segmented, chained, checksummed log of one shard.
+//! The log of one shard: frames in segments, chained, checksummed, flushed a group at a time, and read back verified.
+//!
+//! `docs/format.md` is the law of what is on the disk. [`Log`] writes and reads; [`recover`] makes of a directory
+//! what a `Log` can go on from; [`verify`] reads everything and believes nothing.
+//!
+//! Deliberately absent: clocks and threads (time is an argument), and any knowledge of what a record means.
+#![forbid(unsafe_code)]
+
+mod error;
+mod files;
+pub mod format;
+mod index;
+pub mod limits;
+mod manifest;
+mod open_frame;
+mod prepare;
+mod read;
+mod recover;
+mod scan;
+mod seal;
+mod stream;
+mod verify;
+mod writer;
+
+pub use error::{Cause, Damage, LogError, Loss};
+pub use format::Fault;
+pub use format::segment::SegmentId;
+pub use index::{Run, SealedSegment};
+pub use manifest::{ManifestRead, read_manifest, write_manifest};
+pub use read::{ReadError, ReadRequest, ReadyRead};
+pub use recover::{CatalogRecord, Recovered, Torn, recover, scan_buffer};
+pub use scan::SCAN_BUFFER_BYTES;
+pub use stream::StreamStart;
+pub use verify::{Verified, verify};
+pub use writer::{Log, LogBuffers, LogConfig, LogFailure, LogStart, LogStats, Room};

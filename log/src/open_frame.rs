@@ -1,0 +1,157 @@
+//! The frame that fills: records are copied in once, chained where they lie, and closed with table and header.
+
+use crate::format::frame::{
+    ENTRY_BYTES, FrameHeader, HEADER_BYTES, RECORD_HASHED_FROM, RECORD_HEADER_BYTES, RecordHeader, TableEntry,
+    frame_bytes, record_bytes,
+};
+use crate::format::{BLOCK_BYTES, crc};
+use crate::limits::FRAME_STREAMS_MAX;
+use crate::stream::Stream;
+use crypto::{LANES, Link};
+use iobackend::Buffer;
+
+/// Records copied and not yet chained, each of another stream: chains of different streams are independent,
+/// and hashing several at once hides the latency of the hash instructions.
+#[derive(Debug, Default)]
+struct Lanes {
+    waiting: usize,
+    stream: [u32; LANES],
+    at: [u32; LANES],
+    end: [u32; LANES],
+}
+
+/// A frame under construction in its buffer.
+#[derive(Debug)]
+pub(crate) struct OpenFrame {
+    pub(crate) buffer: Buffer,
+    /// The frame's number, known from the start: streams note which frame they are in.
+    pub(crate) sequence: u64,
+    /// Bytes used: header and records.
+    used: usize,
+    pub(crate) records: u32,
+    pub(crate) payload_bytes: u64,
+    /// The stream table, with the stream's index beside each entry.
+    pub(crate) table: Vec<(u32, TableEntry)>,
+    lanes: Lanes,
+}
+
+impl OpenFrame {
+    pub(crate) fn new(buffer: Buffer, table: Vec<(u32, TableEntry)>, sequence: u64) -> OpenFrame {
+        debug_assert!(table.is_empty());
+        let lanes = Lanes::default();
+        OpenFrame { buffer, sequence, used: HEADER_BYTES, records: 0, payload_bytes: 0, table, lanes }
+    }
+
+    /// Bytes that the frame would take with more records and entries.
+    #[inline]
+    pub(crate) fn length_with(&self, records_bytes: usize, entries: usize) -> usize {
+        frame_bytes(self.used - HEADER_BYTES + records_bytes, self.table.len() + entries)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    pub(crate) fn has_table_room(&self, entries: usize) -> bool {
+        self.table.len() + entries <= FRAME_STREAMS_MAX
+    }
+
+    /// Copies a record in. The caller has made sure that it fits.
+    #[inline]
+    pub(crate) fn push(&mut self, index: u32, streams: &mut [Stream], mut header: RecordHeader, payload: &[u8]) {
+        let stream = &mut streams[index as usize];
+        if stream.frame != self.sequence {
+            self.begin_stream(index, stream, &header);
+        }
+        header.slot = stream.frame_slot;
+        stream.next_offset = header.offset + 1;
+        stream.timestamp = header.timestamp;
+        stream.position = header.position;
+
+        let start = self.used;
+        let end = start + RECORD_HEADER_BYTES + payload.len();
+        let area = &mut self.buffer[start..start + record_bytes(payload.len())];
+        header.encode(area);
+        area[RECORD_HEADER_BYTES..end - start].copy_from_slice(payload);
+        area[end - start..].fill(0);
+        self.used += area.len();
+        self.records += 1;
+        self.payload_bytes += payload.len() as u64;
+        self.chain_later(index, streams, start + RECORD_HASHED_FROM, end);
+    }
+
+    #[inline]
+    fn begin_stream(&mut self, index: u32, stream: &mut Stream, header: &RecordHeader) {
+        stream.frame = self.sequence;
+        stream.frame_slot = self.table.len() as u16;
+        let entry = TableEntry {
+            tenant: stream.tenant,
+            stream: stream.id,
+            records: 0,
+            first_offset: header.offset,
+            first_at: self.used as u32,
+            link_before: stream.link,
+            link_after: stream.link,
+            timestamp: 0,
+            position: 0,
+        };
+        self.table.push((index, entry));
+    }
+
+    #[inline]
+    fn chain_later(&mut self, index: u32, streams: &mut [Stream], at: usize, end: usize) {
+        let lanes = &mut self.lanes;
+        if lanes.waiting == LANES || lanes.stream[..lanes.waiting].contains(&index) {
+            self.chain(streams);
+        }
+        let lanes = &mut self.lanes;
+        lanes.stream[lanes.waiting] = index;
+        lanes.at[lanes.waiting] = at as u32;
+        lanes.end[lanes.waiting] = end as u32;
+        lanes.waiting += 1;
+    }
+
+    /// Chains what was copied and not yet chained.
+    fn chain(&mut self, streams: &mut [Stream]) {
+        let lanes = &mut self.lanes;
+        let count = std::mem::take(&mut lanes.waiting);
+        let mut links = [Link::from_bytes([0; 32]); LANES];
+        let mut records: [&[u8]; LANES] = [&[]; LANES];
+        for lane in 0..count {
+            links[lane] = streams[lanes.stream[lane] as usize].link;
+            records[lane] = &self.buffer[lanes.at[lane] as usize..lanes.end[lane] as usize];
+        }
+        crypto::next_lanes(&mut links[..count], &records[..count]);
+        for lane in 0..count {
+            streams[lanes.stream[lane] as usize].link = links[lane];
+        }
+    }
+
+    /// Completes the frame in its buffer; returns the header that was written.
+    pub(crate) fn close(&mut self, streams: &mut [Stream], mut header: FrameHeader) -> FrameHeader {
+        self.chain(streams);
+        let table_at = self.used;
+        let mut at = table_at;
+        for (index, entry) in &mut self.table {
+            let stream = &streams[*index as usize];
+            entry.records = (stream.next_offset - entry.first_offset) as u32;
+            entry.link_after = stream.link;
+            entry.timestamp = stream.timestamp;
+            entry.position = stream.position;
+            entry.encode(&mut self.buffer[at..at + ENTRY_BYTES]);
+            at += ENTRY_BYTES;
+        }
+        let length = at.next_multiple_of(BLOCK_BYTES);
+        self.buffer[at..length].fill(0);
+        header.mark = self.records == 0;
+        header.sequence = self.sequence;
+        header.entries = self.table.len() as u16;
+        header.length = length as u32;
+        header.records_bytes = (table_at - HEADER_BYTES) as u32;
+        header.records = self.records;
+        header.table_crc = crc(&self.buffer[table_at..at]);
+        header.body_crc = crc(&self.buffer[HEADER_BYTES..length]);
+        header.encode(&mut self.buffer);
+        header
+    }
+}
