@@ -38,21 +38,12 @@ impl<'a> CatalogRecord<'a> {
     }
 
     /// Reads the payload of a record of `kind`; `None` if the kind is none of the catalog's.
-    pub(crate) fn decode(
-        kind: RecordKind,
-        payload: &'a [u8],
-    ) -> Option<Result<Self, CatalogFault>> {
+    pub(crate) fn decode(kind: RecordKind, payload: &'a [u8]) -> Option<Result<Self, CatalogFault>> {
         Some(match kind {
             RecordKind::Data => return None,
-            RecordKind::TenantCreated => {
-                decode_name(payload).map(|name| Self::TenantCreated { name })
-            }
-            RecordKind::StreamCreated => decode_stream(payload).and_then(|(stream, name)| {
-                Ok(Self::StreamCreated {
-                    stream,
-                    name: decode_name(name)?,
-                })
-            }),
+            RecordKind::TenantCreated => decode_name(payload).map(|name| Self::TenantCreated { name }),
+            RecordKind::StreamCreated => decode_stream(payload)
+                .and_then(|(stream, name)| Ok(Self::StreamCreated { stream, name: decode_name(name)? })),
             RecordKind::StreamDeleted => match decode_stream(payload) {
                 Ok((stream, [])) => Ok(Self::StreamDeleted { stream }),
                 Ok(_) => Err(CatalogFault::Length),
@@ -74,11 +65,7 @@ fn decode_name(bytes: &[u8]) -> Result<&str, CatalogFault> {
 fn decode_stream(payload: &[u8]) -> Result<(StreamId, &[u8]), CatalogFault> {
     let (id, rest) = payload.split_first_chunk().ok_or(CatalogFault::Length)?;
     let stream = StreamId(u32::from_le_bytes(*id));
-    if stream == CATALOG {
-        Err(CatalogFault::Stream)
-    } else {
-        Ok((stream, rest))
-    }
+    if stream == CATALOG { Err(CatalogFault::Stream) } else { Ok((stream, rest)) }
 }
 
 /// What is wrong with a catalog record's payload.
@@ -112,32 +99,20 @@ mod tests {
         let longest = "n".repeat(NAME_BYTES_MAX);
         for record in [
             CatalogRecord::TenantCreated { name: &longest },
-            CatalogRecord::StreamCreated {
-                stream: StreamId(0x0102_0304),
-                name: "é",
-            },
-            CatalogRecord::StreamDeleted {
-                stream: StreamId(u32::MAX),
-            },
+            CatalogRecord::StreamCreated { stream: StreamId(0x0102_0304), name: "é" },
+            CatalogRecord::StreamDeleted { stream: StreamId(u32::MAX) },
             CatalogRecord::TenantDeleted,
         ] {
             let mut payload = Vec::new();
             record.encode(&mut payload);
-            assert_eq!(
-                CatalogRecord::decode(record.kind(), &payload),
-                Some(Ok(record))
-            );
+            assert_eq!(CatalogRecord::decode(record.kind(), &payload), Some(Ok(record)));
         }
     }
 
     #[test]
     fn a_stream_id_lies_in_front_of_its_name_little_endian() {
         let mut payload = Vec::new();
-        CatalogRecord::StreamCreated {
-            stream: StreamId(0x0102_0304),
-            name: "ab",
-        }
-        .encode(&mut payload);
+        CatalogRecord::StreamCreated { stream: StreamId(0x0102_0304), name: "ab" }.encode(&mut payload);
         assert_eq!(payload, [4, 3, 2, 1, b'a', b'b']);
     }
 
@@ -159,11 +134,7 @@ mod tests {
             (StreamDeleted, b"\0\0\0\0", Stream),
             (TenantDeleted, b"a", Length),
         ] {
-            assert_eq!(
-                CatalogRecord::decode(kind, payload),
-                Some(Err(fault)),
-                "{kind:?} {payload:?}"
-            );
+            assert_eq!(CatalogRecord::decode(kind, payload), Some(Err(fault)), "{kind:?} {payload:?}");
         }
         assert_eq!(CatalogRecord::decode(RecordKind::Data, b""), None);
     }

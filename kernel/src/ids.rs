@@ -17,10 +17,7 @@ impl TenantId {
     /// SHA-256(`"diatreme/tenant/v1"` ‖ 0x00 ‖ name).
     #[must_use]
     pub fn of_name(name: &str) -> Self {
-        let digest = Sha256::new()
-            .chain_update(TENANT_DOMAIN)
-            .chain_update(name)
-            .finalize();
+        let digest = Sha256::new().chain_update(TENANT_DOMAIN).chain_update(name).finalize();
         let mut head = [0; 8];
         head.copy_from_slice(&digest[..8]);
         Self(u64::from_le_bytes(head))
@@ -100,11 +97,7 @@ pub struct UnknownKind(pub u8);
 
 impl fmt::Display for UnknownKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "record kind {} is not known: the log was written by a newer version; open it with that one",
-            self.0
-        )
+        write!(f, "record kind {} is not known: the log was written by a newer version; open it with that one", self.0)
     }
 }
 

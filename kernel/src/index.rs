@@ -37,11 +37,7 @@ impl Entry {
 
 impl StreamIndex {
     pub(crate) fn new() -> Self {
-        Self {
-            last: None,
-            entries: HashTable::new(),
-            hasher: RandomState::default(),
-        }
+        Self { last: None, entries: HashTable::new(), hasher: RandomState::default() }
     }
 
     /// The stream's slot, remembered for the next call.
@@ -64,17 +60,10 @@ impl StreamIndex {
 
     /// Adds a stream that is not in the table.
     pub(crate) fn insert(&mut self, tenant: TenantId, stream: StreamId, slot: StreamSlot) {
-        debug_assert!(
-            self.get(tenant, stream).is_none(),
-            "stream {stream} of tenant {tenant} has a slot"
-        );
+        debug_assert!(self.get(tenant, stream).is_none(), "stream {stream} of tenant {tenant} has a slot");
         let hasher = &self.hasher;
         let hash = |entry: &Entry| hasher.hash_one((entry.tenant, entry.stream));
-        let entry = Entry {
-            tenant,
-            stream,
-            slot,
-        };
+        let entry = Entry { tenant, stream, slot };
         self.entries.insert_unique(hash(&entry), entry, hash);
     }
 

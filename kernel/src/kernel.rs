@@ -35,10 +35,7 @@ impl<T> Seen<T> {
     }
 
     pub(crate) const fn stream(slot: StreamSlot, answer: T) -> Self {
-        Self {
-            slot: Some(slot),
-            answer,
-        }
+        Self { slot: Some(slot), answer }
     }
 }
 
@@ -53,10 +50,7 @@ impl Kernel {
     /// A kernel that knows no tenant.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            tables: Tables::new(),
-        }
+        Self { limits, tables: Tables::new() }
     }
 
     /// Applies one command: adds one reply to `effects`, and the records to log.
@@ -65,51 +59,28 @@ impl Kernel {
     /// in nanoseconds since 1970; it may go back, timestamps do not. The caller logs the records
     /// in the order of the effects.
     pub fn apply(&mut self, request: u32, command: &Command<'_>, now: u64, effects: &mut Effects) {
-        let mut turn = Turn {
-            request,
-            now,
-            effects,
-        };
+        let mut turn = Turn { request, now, effects };
         let outcome = match *command {
-            Command::Append {
-                tenant,
-                stream,
-                expected,
-                ref records,
-            } => self.append(tenant, stream, expected, records, &mut turn),
+            Command::Append { tenant, stream, expected, ref records } => {
+                self.append(tenant, stream, expected, records, &mut turn)
+            }
             Command::Head { tenant, stream } => self.head(tenant, stream),
-            Command::Read {
-                tenant,
-                stream,
-                from,
-                records_max,
-                bytes_max,
-            } => self.read(tenant, stream, from, (records_max, bytes_max)),
+            Command::Read { tenant, stream, from, records_max, bytes_max } => {
+                self.read(tenant, stream, from, (records_max, bytes_max))
+            }
             Command::Resolve { tenant, name } => self.resolve(tenant, name),
             Command::CreateTenant { tenant, name } => self.create_tenant(tenant, name, &mut turn),
             Command::CreateStream { tenant, name } => self.create_stream(tenant, name, &mut turn),
-            Command::DeleteStream { tenant, stream } => {
-                self.delete_stream(tenant, stream, &mut turn)
-            }
+            Command::DeleteStream { tenant, stream } => self.delete_stream(tenant, stream, &mut turn),
             Command::DeleteTenant { tenant } => self.delete_tenant(tenant, &mut turn),
-            Command::ListTenants { after, bytes_max } => {
-                self.list_tenants(after, bytes_max, effects)
-            }
-            Command::ListStreams {
-                tenant,
-                after,
-                bytes_max,
-            } => self.list_streams(tenant, after, bytes_max, effects),
+            Command::ListTenants { after, bytes_max } => self.list_tenants(after, bytes_max, effects),
+            Command::ListStreams { tenant, after, bytes_max } => self.list_streams(tenant, after, bytes_max, effects),
         };
         let (slot, outcome) = match outcome {
             Ok(Seen { slot, answer }) => (slot, Ok(answer)),
             Err(Seen { slot, answer }) => (slot, Err(answer)),
         };
-        effects.replies.push(ReplyEffect {
-            request,
-            slot,
-            outcome,
-        });
+        effects.replies.push(ReplyEffect { request, slot, outcome });
     }
 
     #[inline]
@@ -134,64 +105,38 @@ impl Kernel {
             && expected != head.next
         {
             let actual = head.next;
-            return Err(Seen::stream(
-                self.witness(slot),
-                Refusal::WrongExpectedOffset { expected, actual },
-            ));
+            return Err(Seen::stream(self.witness(slot), Refusal::WrongExpectedOffset { expected, actual }));
         }
 
         // Accepted. From here on nothing fails.
         let first = self.tables.extend(slot, records.count(), turn.now);
-        turn.effects
-            .records
-            .extend((0..).zip(records).map(|(index, record)| RecordEffect {
-                request: turn.request,
-                slot,
-                kind: RecordKind::Data,
-                offset: first.offset + index,
-                position: first.position + index,
-                timestamp: first.timestamp,
-                payload: Payload::Request {
-                    start: record.start,
-                    len: record.len,
-                },
-            }));
-        let reply = Reply::Appended {
-            first: first.offset,
-            count: records.count(),
+        turn.effects.records.extend((0..).zip(records).map(|(index, record)| RecordEffect {
+            request: turn.request,
+            slot,
+            kind: RecordKind::Data,
+            offset: first.offset + index,
+            position: first.position + index,
             timestamp: first.timestamp,
-        };
+            payload: Payload::Request { start: record.start, len: record.len },
+        }));
+        let reply = Reply::Appended { first: first.offset, count: records.count(), timestamp: first.timestamp };
         Ok(Seen::stream(slot, reply))
     }
 
     #[inline]
     fn check_size(&self, records: &Records<'_>) -> Result<(), Refusal> {
-        let Limits {
-            record_bytes_max,
-            batch_bytes_max,
-            batch_records_max,
-            ..
-        } = self.limits;
+        let Limits { record_bytes_max, batch_bytes_max, batch_records_max, .. } = self.limits;
         if records.count() == 0 {
             return Err(Refusal::EmptyBatch);
         }
         if records.count() > batch_records_max {
-            return Err(Refusal::TooManyRecords {
-                count: records.count(),
-                max: batch_records_max,
-            });
+            return Err(Refusal::TooManyRecords { count: records.count(), max: batch_records_max });
         }
         if records.longest() > record_bytes_max {
-            return Err(Refusal::RecordTooLarge {
-                len: records.longest(),
-                max: record_bytes_max,
-            });
+            return Err(Refusal::RecordTooLarge { len: records.longest(), max: record_bytes_max });
         }
         if records.bytes() > batch_bytes_max {
-            return Err(Refusal::BatchTooLarge {
-                len: records.bytes(),
-                max: batch_bytes_max,
-            });
+            return Err(Refusal::BatchTooLarge { len: records.bytes(), max: batch_bytes_max });
         }
         Ok(())
     }
@@ -199,47 +144,22 @@ impl Kernel {
     fn head(&mut self, tenant: TenantId, stream: StreamId) -> Outcome {
         let slot = self.readable(tenant, stream)?;
         let head = self.tables.stream(slot);
-        let reply = Reply::Head {
-            next: head.next,
-            timestamp: head.timestamp,
-        };
+        let reply = Reply::Head { next: head.next, timestamp: head.timestamp };
         Ok(Seen::stream(self.witness(slot), reply))
     }
 
-    fn read(
-        &mut self,
-        tenant: TenantId,
-        stream: StreamId,
-        from: u64,
-        (records_max, bytes_max): (u32, u32),
-    ) -> Outcome {
+    fn read(&mut self, tenant: TenantId, stream: StreamId, from: u64, (records_max, bytes_max): (u32, u32)) -> Outcome {
         let slot = self.readable(tenant, stream)?;
         let next = self.tables.stream(slot).next;
         let witness = self.witness(slot);
         if from > next {
-            return Err(Seen::stream(
-                witness,
-                Refusal::OffsetBeyondEnd { from, next },
-            ));
+            return Err(Seen::stream(witness, Refusal::OffsetBeyondEnd { from, next }));
         }
-        Ok(Seen::stream(
-            witness,
-            Reply::Read {
-                slot,
-                from,
-                next,
-                records_max,
-                bytes_max,
-            },
-        ))
+        Ok(Seen::stream(witness, Reply::Read { slot, from, next, records_max, bytes_max }))
     }
 
     /// The slot of a stream that may be read. Catalogs and damaged streams may.
-    pub(crate) fn readable(
-        &mut self,
-        tenant: TenantId,
-        stream: StreamId,
-    ) -> Result<StreamSlot, Seen<Refusal>> {
+    pub(crate) fn readable(&mut self, tenant: TenantId, stream: StreamId) -> Result<StreamSlot, Seen<Refusal>> {
         let Some(slot) = self.tables.index.find(tenant, stream) else {
             return Err(self.unknown(tenant));
         };
@@ -254,21 +174,13 @@ impl Kernel {
     /// for an empty stream the catalog, which has the record of its creation.
     pub(crate) fn witness(&self, slot: StreamSlot) -> StreamSlot {
         let head = self.tables.stream(slot);
-        if head.next == 0 {
-            self.tables.tenant(head.tenant).catalog
-        } else {
-            slot
-        }
+        if head.next == 0 { self.tables.tenant(head.tenant).catalog } else { slot }
     }
 
     /// Why there is no such stream.
     #[cold]
     fn unknown(&self, tenant: TenantId) -> Seen<Refusal> {
-        match self
-            .tables
-            .tenant_slot(tenant)
-            .map(|tenant| self.tables.tenant(tenant))
-        {
+        match self.tables.tenant_slot(tenant).map(|tenant| self.tables.tenant(tenant)) {
             None => Seen::nothing(Refusal::UnknownTenant),
             Some(tenant) if tenant.deleted => Seen::stream(tenant.catalog, Refusal::TenantDeleted),
             // The tenant's own record may still be on its way to the disk.

@@ -30,22 +30,14 @@ const _: () = assert!(LISTING_BYTES_MIN <= LISTING_BYTES_MAX);
 
 impl Kernel {
     #[cold]
-    pub(crate) fn list_tenants(
-        &self,
-        after: Option<TenantId>,
-        bytes_max: u32,
-        effects: &mut Effects,
-    ) -> Outcome {
+    pub(crate) fn list_tenants(&self, after: Option<TenantId>, bytes_max: u32, effects: &mut Effects) -> Outcome {
         let entries = self.tables.tenants_after(after).map(|tenant| Entry {
             id: tenant.id.0,
             name: tenant.name.as_deref(),
             flags: flags(tenant.deleted, self.tables.stream(tenant.catalog)),
         });
         let answer = write_page(entries, bytes_max, &mut effects.scratch).map_err(Seen::nothing)?;
-        Ok(Seen {
-            slot: self.tables.tenant_newest,
-            answer,
-        })
+        Ok(Seen { slot: self.tables.tenant_newest, answer })
     }
 
     #[cold]
@@ -59,17 +51,14 @@ impl Kernel {
         use std::ops::Bound::{Excluded, Unbounded};
         let tenant = self.tables.tenant(self.live_tenant(tenant)?);
         debug_assert!(tenant.streams.contains_key(&CATALOG));
-        let entries = tenant
-            .streams
-            .range((Excluded(after), Unbounded))
-            .map(|(id, &slot)| {
-                let stream = self.tables.stream(slot);
-                Entry {
-                    id: id.0.into(),
-                    name: self.tables.label(slot).name.as_deref(),
-                    flags: flags(stream.closed.has(Closed::DELETED), stream),
-                }
-            });
+        let entries = tenant.streams.range((Excluded(after), Unbounded)).map(|(id, &slot)| {
+            let stream = self.tables.stream(slot);
+            Entry {
+                id: id.0.into(),
+                name: self.tables.label(slot).name.as_deref(),
+                flags: flags(stream.closed.has(Closed::DELETED), stream),
+            }
+        });
         let answer = write_page(entries, bytes_max, &mut effects.scratch).map_err(Seen::nothing)?;
         Ok(Seen::stream(tenant.catalog, answer))
     }
@@ -92,10 +81,7 @@ fn write_page<'a>(
     scratch: &mut Vec<u8>,
 ) -> Result<Reply, Refusal> {
     if bytes_max < LISTING_BYTES_MIN {
-        return Err(Refusal::ListingTooSmall {
-            bytes_max,
-            min: LISTING_BYTES_MIN,
-        });
+        return Err(Refusal::ListingTooSmall { bytes_max, min: LISTING_BYTES_MIN });
     }
     let start = scratch.len();
     let end = start + bytes_max.min(LISTING_BYTES_MAX) as usize;
@@ -110,11 +96,7 @@ fn write_page<'a>(
         scratch.extend_from_slice(&[flags, name.len() as u8]);
         scratch.extend_from_slice(name.as_bytes());
     }
-    Ok(Reply::Listed {
-        start: start as u32,
-        len: (scratch.len() - start) as u32,
-        more,
-    })
+    Ok(Reply::Listed { start: start as u32, len: (scratch.len() - start) as u32, more })
 }
 
 /// Reads the entries of a page. Ends at the first that is cut short or has no UTF-8 name, which
@@ -172,54 +154,19 @@ mod tests {
         let tenant = TenantId(1);
         let mut kernel = Kernel::new(Limits::default());
         let mut effects = Effects::new(1);
-        kernel.apply(
-            0,
-            &Command::CreateTenant { tenant, name: "t" },
-            0,
-            &mut effects,
-        );
+        kernel.apply(0, &Command::CreateTenant { tenant, name: "t" }, 0, &mut effects);
         for id in 1..=20 {
             let name = format!("{id}").repeat(100);
-            kernel.apply(
-                0,
-                &Command::CreateStream {
-                    tenant,
-                    name: &name,
-                },
-                0,
-                &mut effects,
-            );
+            kernel.apply(0, &Command::CreateStream { tenant, name: &name }, 0, &mut effects);
         }
-        kernel.apply(
-            0,
-            &Command::DeleteStream {
-                tenant,
-                stream: StreamId(4),
-            },
-            0,
-            &mut effects,
-        );
+        kernel.apply(0, &Command::DeleteStream { tenant, stream: StreamId(4) }, 0, &mut effects);
 
         let mut after = CATALOG;
         let mut listed = Vec::new();
         loop {
             effects.clear();
-            kernel.apply(
-                0,
-                &Command::ListStreams {
-                    tenant,
-                    after,
-                    bytes_max: 300,
-                },
-                0,
-                &mut effects,
-            );
-            let Ok(Reply::Listed {
-                start: 0,
-                len,
-                more,
-            }) = effects.replies[0].outcome
-            else {
+            kernel.apply(0, &Command::ListStreams { tenant, after, bytes_max: 300 }, 0, &mut effects);
+            let Ok(Reply::Listed { start: 0, len, more }) = effects.replies[0].outcome else {
                 panic!("refused: {effects:?}");
             };
             assert_eq!(len as usize, effects.scratch.len());
@@ -239,11 +186,7 @@ mod tests {
     #[test]
     fn a_page_that_is_cut_short_ends_there() {
         let mut page = Vec::new();
-        let entry = |id| Entry {
-            id,
-            name: Some("name"),
-            flags: DELETED | FROZEN,
-        };
+        let entry = |id| Entry { id, name: Some("name"), flags: DELETED | FROZEN };
         write_page([entry(1), entry(2)].into_iter(), 300, &mut page).unwrap();
         for cut in 0..=page.len() {
             let entries = Listing::new(&page[..cut]).count();

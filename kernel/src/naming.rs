@@ -13,12 +13,7 @@ use crate::tables::{Closed, Tenant, TenantSlot};
 
 impl Kernel {
     #[cold]
-    pub(crate) fn create_tenant(
-        &mut self,
-        id: TenantId,
-        name: &str,
-        turn: &mut Turn<'_>,
-    ) -> Outcome {
+    pub(crate) fn create_tenant(&mut self, id: TenantId, name: &str, turn: &mut Turn<'_>) -> Outcome {
         check_name(name)?;
         if let Some(known) = self.tables.tenant_slot(id) {
             let known = self.tables.tenant(known);
@@ -33,48 +28,30 @@ impl Kernel {
             return Err(Seen::stream(known.catalog, refusal));
         }
         let refusal = if self.tables.tenant_count() >= self.limits.tenants_max as usize {
-            Some(Refusal::TooManyTenants {
-                max: self.limits.tenants_max,
-            })
+            Some(Refusal::TooManyTenants { max: self.limits.tenants_max })
         } else if !self.tables.has_room(1, self.limits.streams_max) {
-            Some(Refusal::TooManyStreams {
-                max: self.limits.streams_max,
-            })
+            Some(Refusal::TooManyStreams { max: self.limits.streams_max })
         } else {
             None
         };
         if let Some(answer) = refusal {
-            return Err(Seen {
-                slot: self.tables.tenant_newest,
-                answer,
-            });
+            return Err(Seen { slot: self.tables.tenant_newest, answer });
         }
 
         let tenant = self.tables.tenant_or_new(id);
-        Ok(self.write(
-            tenant,
-            &CatalogRecord::TenantCreated { name },
-            turn,
-            |timestamp| Reply::TenantCreated { timestamp },
-        ))
+        Ok(self.write(tenant, &CatalogRecord::TenantCreated { name }, turn, |timestamp| Reply::TenantCreated {
+            timestamp,
+        }))
     }
 
     #[cold]
-    pub(crate) fn create_stream(
-        &mut self,
-        id: TenantId,
-        name: &str,
-        turn: &mut Turn<'_>,
-    ) -> Outcome {
+    pub(crate) fn create_stream(&mut self, id: TenantId, name: &str, turn: &mut Turn<'_>) -> Outcome {
         check_name(name)?;
         let tenant = self.writable_tenant(id)?;
         let owner = self.tables.tenant(tenant);
         if let Some(&slot) = owner.names.get(name) {
             let stream = self.tables.label(slot).id;
-            return Err(Seen::stream(
-                owner.catalog,
-                Refusal::StreamExists { stream },
-            ));
+            return Err(Seen::stream(owner.catalog, Refusal::StreamExists { stream }));
         }
         let last = owner.stream_last();
         let max = if last.0 >= self.limits.streams_per_tenant_max {
@@ -89,45 +66,26 @@ impl Kernel {
         }
 
         let stream = StreamId(last.0 + 1);
-        Ok(self.write(
-            tenant,
-            &CatalogRecord::StreamCreated { stream, name },
-            turn,
-            |timestamp| Reply::StreamCreated { stream, timestamp },
-        ))
+        Ok(self.write(tenant, &CatalogRecord::StreamCreated { stream, name }, turn, |timestamp| Reply::StreamCreated {
+            stream,
+            timestamp,
+        }))
     }
 
     #[cold]
-    pub(crate) fn delete_stream(
-        &mut self,
-        id: TenantId,
-        stream: StreamId,
-        turn: &mut Turn<'_>,
-    ) -> Outcome {
+    pub(crate) fn delete_stream(&mut self, id: TenantId, stream: StreamId, turn: &mut Turn<'_>) -> Outcome {
         let tenant = self.writable_tenant(id)?;
         self.readable(id, stream)?;
         if stream == CATALOG {
-            return Err(Seen::stream(
-                self.tables.tenant(tenant).catalog,
-                Refusal::CatalogIsReadOnly,
-            ));
+            return Err(Seen::stream(self.tables.tenant(tenant).catalog, Refusal::CatalogIsReadOnly));
         }
-        Ok(self.write(
-            tenant,
-            &CatalogRecord::StreamDeleted { stream },
-            turn,
-            |timestamp| Reply::Deleted { timestamp },
-        ))
+        Ok(self.write(tenant, &CatalogRecord::StreamDeleted { stream }, turn, |timestamp| Reply::Deleted { timestamp }))
     }
 
     #[cold]
     pub(crate) fn delete_tenant(&mut self, id: TenantId, turn: &mut Turn<'_>) -> Outcome {
         let tenant = self.writable_tenant(id)?;
-        Ok(
-            self.write(tenant, &CatalogRecord::TenantDeleted, turn, |timestamp| {
-                Reply::Deleted { timestamp }
-            }),
-        )
+        Ok(self.write(tenant, &CatalogRecord::TenantDeleted, turn, |timestamp| Reply::Deleted { timestamp }))
     }
 
     #[cold]
@@ -142,19 +100,13 @@ impl Kernel {
         // of a tenant's streams, so they tell which of the two records is newer.
         let newer = head.position > self.tables.stream(tenant.catalog).position;
         let seen = if newer { slot } else { tenant.catalog };
-        let reply = Reply::Resolved {
-            stream: self.tables.label(slot).id,
-            next: head.next,
-        };
+        let reply = Reply::Resolved { stream: self.tables.label(slot).id, next: head.next };
         Ok(Seen::stream(seen, reply))
     }
 
     /// A tenant that is there.
     pub(crate) fn live_tenant(&self, id: TenantId) -> Result<TenantSlot, Seen<Refusal>> {
-        let slot = self
-            .tables
-            .tenant_slot(id)
-            .ok_or(Seen::nothing(Refusal::UnknownTenant))?;
+        let slot = self.tables.tenant_slot(id).ok_or(Seen::nothing(Refusal::UnknownTenant))?;
         let tenant = self.tables.tenant(slot);
         if tenant.deleted {
             return Err(Seen::stream(tenant.catalog, Refusal::TenantDeleted));
@@ -165,9 +117,7 @@ impl Kernel {
     /// A tenant whose catalog takes records.
     fn writable_tenant(&self, id: TenantId) -> Result<TenantSlot, Seen<Refusal>> {
         let slot = self.live_tenant(id)?;
-        let Tenant {
-            catalog, ref name, ..
-        } = *self.tables.tenant(slot);
+        let Tenant { catalog, ref name, .. } = *self.tables.tenant(slot);
         // Without a name the catalog's first record is lost, and what else it said is not known.
         if name.is_none() || self.tables.stream(catalog).closed.has(Closed::FROZEN) {
             return Err(Seen::stream(catalog, Refusal::Frozen));
@@ -208,10 +158,7 @@ fn check_name(name: &str) -> Result<(), Seen<Refusal>> {
     let refusal = match name.len() {
         0 => Refusal::EmptyName,
         1..=NAME_BYTES_MAX => return Ok(()),
-        len => Refusal::NameTooLong {
-            len: len as u64,
-            max: NAME_BYTES_MAX as u64,
-        },
+        len => Refusal::NameTooLong { len: len as u64, max: NAME_BYTES_MAX as u64 },
     };
     Err(Seen::nothing(refusal))
 }

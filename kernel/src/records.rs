@@ -27,26 +27,17 @@ impl<'a> Records<'a> {
     /// [`Refusal::Malformed`] if the records end before or after the body does.
     pub fn parse(body: &'a [u8], start: u32, count: u32) -> Result<Self, Refusal> {
         let Ok(end) = u32::try_from(body.len()) else {
-            return Err(Refusal::Malformed {
-                what: Malformed::BodyTooLong,
-                at: u32::MAX,
-            });
+            return Err(Refusal::Malformed { what: Malformed::BodyTooLong, at: u32::MAX });
         };
         if start > end {
-            return Err(Refusal::Malformed {
-                what: Malformed::BodyTruncated,
-                at: end,
-            });
+            return Err(Refusal::Malformed { what: Malformed::BodyTruncated, at: end });
         }
         let mut at = start;
         let mut bytes = 0;
         let mut longest = 0;
         for _ in 0..count {
             let Some(record) = record_at(body, at) else {
-                return Err(Refusal::Malformed {
-                    what: Malformed::RecordTruncated,
-                    at,
-                });
+                return Err(Refusal::Malformed { what: Malformed::RecordTruncated, at });
             };
             // None of the three overflows: the record ends within a body of at most u32::MAX bytes.
             at = record.start + record.len;
@@ -54,18 +45,9 @@ impl<'a> Records<'a> {
             longest = longest.max(record.len);
         }
         if at != end {
-            return Err(Refusal::Malformed {
-                what: Malformed::BytesAfterRecords,
-                at,
-            });
+            return Err(Refusal::Malformed { what: Malformed::BytesAfterRecords, at });
         }
-        Ok(Self {
-            body,
-            start,
-            count,
-            bytes,
-            longest,
-        })
+        Ok(Self { body, start, count, bytes, longest })
     }
 
     /// How many records there are.
@@ -89,11 +71,7 @@ impl<'a> Records<'a> {
     /// The records in order.
     #[must_use]
     pub const fn iter(&self) -> RecordsIter<'a> {
-        RecordsIter {
-            body: self.body,
-            at: self.start,
-            left: self.count,
-        }
+        RecordsIter { body: self.body, at: self.start, left: self.count }
     }
 }
 
@@ -149,11 +127,7 @@ fn record_at(body: &[u8], at: u32) -> Option<Record<'_>> {
     let (length, rest) = body.get(at as usize..)?.split_first_chunk()?;
     let len = u32::from_le_bytes(*length);
     let bytes = rest.get(..len as usize)?;
-    Some(Record {
-        start: at + LENGTH_BYTES,
-        len,
-        bytes,
-    })
+    Some(Record { start: at + LENGTH_BYTES, len, bytes })
 }
 
 #[cfg(test)]
@@ -183,22 +157,13 @@ mod tests {
         let body = region(&[vec![7; 3], vec![]]);
         assert_eq!(malformed(&body, 0, 1), (Malformed::BytesAfterRecords, 7));
         assert_eq!(malformed(&body, 0, 3), (Malformed::RecordTruncated, 11));
-        assert_eq!(
-            malformed(&body, 0, u32::MAX),
-            (Malformed::RecordTruncated, 11)
-        );
+        assert_eq!(malformed(&body, 0, u32::MAX), (Malformed::RecordTruncated, 11));
         assert_eq!(malformed(&body, 0, 0), (Malformed::BytesAfterRecords, 0));
         assert_eq!(malformed(&body, 12, 0), (Malformed::BodyTruncated, 11));
         assert_eq!(malformed(&body[..6], 0, 2), (Malformed::RecordTruncated, 0));
         assert_eq!(malformed(&body[..9], 0, 2), (Malformed::RecordTruncated, 7));
-        assert_eq!(
-            malformed(&[0xff; 12], 0, 1),
-            (Malformed::RecordTruncated, 0)
-        );
-        assert_eq!(
-            malformed(&[0xff; 12], u32::MAX, 1),
-            (Malformed::BodyTruncated, 12)
-        );
+        assert_eq!(malformed(&[0xff; 12], 0, 1), (Malformed::RecordTruncated, 0));
+        assert_eq!(malformed(&[0xff; 12], u32::MAX, 1), (Malformed::BodyTruncated, 12));
     }
 
     proptest! {

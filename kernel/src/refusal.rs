@@ -192,43 +192,23 @@ impl TryFrom<CompactRefusal> for Refusal {
             1 => Self::UnknownTenant,
             2 => Self::UnknownStream,
             3 => Self::TenantExists,
-            4 => Self::StreamExists {
-                stream: StreamId(narrow(a)?),
-            },
+            4 => Self::StreamExists { stream: StreamId(narrow(a)?) },
             5 => Self::TenantNameCollision,
-            6 => Self::WrongExpectedOffset {
-                expected: a,
-                actual: b,
-            },
+            6 => Self::WrongExpectedOffset { expected: a, actual: b },
             7 => Self::EmptyName,
             8 => Self::NameTooLong { len: a, max: b },
             9 => Self::NameNotUtf8 { valid: a },
-            10 => Self::RecordTooLarge {
-                len: narrow(a)?,
-                max: narrow(b)?,
-            },
-            11 => Self::BatchTooLarge {
-                len: narrow(a)?,
-                max: narrow(b)?,
-            },
-            12 => Self::TooManyRecords {
-                count: narrow(a)?,
-                max: narrow(b)?,
-            },
+            10 => Self::RecordTooLarge { len: narrow(a)?, max: narrow(b)? },
+            11 => Self::BatchTooLarge { len: narrow(a)?, max: narrow(b)? },
+            12 => Self::TooManyRecords { count: narrow(a)?, max: narrow(b)? },
             13 => Self::EmptyBatch,
             14 => Self::StreamDeleted,
             15 => Self::TenantDeleted,
             16 => Self::TooManyStreams { max: narrow(a)? },
             17 => Self::TooManyTenants { max: narrow(a)? },
             18 => Self::OffsetBeyondEnd { from: a, next: b },
-            19 => Self::ListingTooSmall {
-                bytes_max: narrow(a)?,
-                min: narrow(b)?,
-            },
-            20 => Self::Malformed {
-                what: Malformed::from_code(a).ok_or(unknown)?,
-                at: narrow(b)?,
-            },
+            19 => Self::ListingTooSmall { bytes_max: narrow(a)?, min: narrow(b)? },
+            20 => Self::Malformed { what: Malformed::from_code(a).ok_or(unknown)?, at: narrow(b)? },
             21 => Self::Frozen,
             22 => Self::CatalogIsReadOnly,
             _ => return Err(unknown),
@@ -256,29 +236,54 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::UnknownTenant => f.write_str("no such tenant: create it first"),
-            Self::UnknownStream => f.write_str("no such stream in the tenant: create it, or resolve its name to the id"),
+            Self::UnknownStream => {
+                f.write_str("no such stream in the tenant: create it, or resolve its name to the id")
+            }
             Self::TenantExists => f.write_str("the tenant exists already: use it"),
             Self::StreamExists { stream } => write!(f, "the name is taken by stream {stream}: use it, or another name"),
             Self::TenantNameCollision => f.write_str("a tenant with another name has the same id: choose another name"),
             Self::WrongExpectedOffset { expected, actual } => {
-                write!(f, "expected offset {expected}, but {actual} is next: read what was appended, then try again at {actual}")
+                write!(
+                    f,
+                    "expected offset {expected}, but {actual} is next: read what was appended, then try again at {actual}"
+                )
             }
             Self::EmptyName => f.write_str("the name is empty: give at least one byte"),
             Self::NameTooLong { len, max } => write!(f, "the name has {len} bytes: shorten it to {max}"),
             Self::NameNotUtf8 { valid } => write!(f, "the name is not UTF-8 from byte {valid} on: encode it as UTF-8"),
-            Self::RecordTooLarge { len, max } => write!(f, "a record has {len} bytes: split it into records of at most {max}"),
-            Self::BatchTooLarge { len, max } => write!(f, "the append has {len} bytes: split it into appends of at most {max}"),
-            Self::TooManyRecords { count, max } => write!(f, "the append has {count} records: split it into appends of at most {max}"),
+            Self::RecordTooLarge { len, max } => {
+                write!(f, "a record has {len} bytes: split it into records of at most {max}")
+            }
+            Self::BatchTooLarge { len, max } => {
+                write!(f, "the append has {len} bytes: split it into appends of at most {max}")
+            }
+            Self::TooManyRecords { count, max } => {
+                write!(f, "the append has {count} records: split it into appends of at most {max}")
+            }
             Self::EmptyBatch => f.write_str("the append has no record: give at least one"),
             Self::StreamDeleted => f.write_str("the stream is deleted: create one, which gets a new id"),
             Self::TenantDeleted => f.write_str("the tenant is deleted, and its name stays taken: use another name"),
-            Self::TooManyStreams { max } => write!(f, "all {max} streams are in use, deleted ones included: raise the limit, or use another tenant"),
-            Self::TooManyTenants { max } => write!(f, "all {max} tenants are in use, deleted ones included: raise the limit"),
-            Self::OffsetBeyondEnd { from, next } => write!(f, "offset {from} is beyond the end: {next} is next; read from there or below"),
-            Self::ListingTooSmall { bytes_max, min } => write!(f, "a page of {bytes_max} bytes may not hold one entry: ask for {min} or more"),
-            Self::Malformed { what, at } => write!(f, "malformed request at byte {at}: {what}; use a client of the engine's version"),
-            Self::Frozen => f.write_str("the stream is damaged and takes no appends: run `diatreme verify`; read it, and go on in a new stream"),
-            Self::CatalogIsReadOnly => f.write_str("stream 0 is the tenant's catalog, which only the engine writes: append to another stream"),
+            Self::TooManyStreams { max } => {
+                write!(f, "all {max} streams are in use, deleted ones included: raise the limit, or use another tenant")
+            }
+            Self::TooManyTenants { max } => {
+                write!(f, "all {max} tenants are in use, deleted ones included: raise the limit")
+            }
+            Self::OffsetBeyondEnd { from, next } => {
+                write!(f, "offset {from} is beyond the end: {next} is next; read from there or below")
+            }
+            Self::ListingTooSmall { bytes_max, min } => {
+                write!(f, "a page of {bytes_max} bytes may not hold one entry: ask for {min} or more")
+            }
+            Self::Malformed { what, at } => {
+                write!(f, "malformed request at byte {at}: {what}; use a client of the engine's version")
+            }
+            Self::Frozen => f.write_str(
+                "the stream is damaged and takes no appends: run `diatreme verify`; read it, and go on in a new stream",
+            ),
+            Self::CatalogIsReadOnly => {
+                f.write_str("stream 0 is the tenant's catalog, which only the engine writes: append to another stream")
+            }
         }
     }
 }
@@ -319,45 +324,22 @@ mod tests {
             Refusal::UnknownTenant,
             Refusal::UnknownStream,
             Refusal::TenantExists,
-            Refusal::StreamExists {
-                stream: StreamId(NARROW),
-            },
+            Refusal::StreamExists { stream: StreamId(NARROW) },
             Refusal::TenantNameCollision,
-            Refusal::WrongExpectedOffset {
-                expected: WIDE,
-                actual: 1,
-            },
+            Refusal::WrongExpectedOffset { expected: WIDE, actual: 1 },
             Refusal::EmptyName,
-            Refusal::NameTooLong {
-                len: WIDE,
-                max: 255,
-            },
+            Refusal::NameTooLong { len: WIDE, max: 255 },
             Refusal::NameNotUtf8 { valid: WIDE },
-            Refusal::RecordTooLarge {
-                len: NARROW,
-                max: 2,
-            },
-            Refusal::BatchTooLarge {
-                len: NARROW,
-                max: 3,
-            },
-            Refusal::TooManyRecords {
-                count: NARROW,
-                max: 4,
-            },
+            Refusal::RecordTooLarge { len: NARROW, max: 2 },
+            Refusal::BatchTooLarge { len: NARROW, max: 3 },
+            Refusal::TooManyRecords { count: NARROW, max: 4 },
             Refusal::EmptyBatch,
             Refusal::StreamDeleted,
             Refusal::TenantDeleted,
             Refusal::TooManyStreams { max: NARROW },
             Refusal::TooManyTenants { max: NARROW },
-            Refusal::OffsetBeyondEnd {
-                from: WIDE,
-                next: 5,
-            },
-            Refusal::ListingTooSmall {
-                bytes_max: NARROW,
-                min: 6,
-            },
+            Refusal::OffsetBeyondEnd { from: WIDE, next: 5 },
+            Refusal::ListingTooSmall { bytes_max: NARROW, min: 6 },
             Refusal::Frozen,
             Refusal::CatalogIsReadOnly,
         ];
@@ -391,11 +373,7 @@ mod tests {
     #[test]
     fn fields_that_do_not_fit_are_refused_not_cut() {
         for code in [4, 10, 11, 12, 16, 17, 19, 20] {
-            let compact = CompactRefusal {
-                code,
-                a: 1 << 32,
-                b: 0,
-            };
+            let compact = CompactRefusal { code, a: 1 << 32, b: 0 };
             assert_eq!(Refusal::try_from(compact), Err(UnknownRefusal(compact)));
         }
     }

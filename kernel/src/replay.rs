@@ -70,24 +70,9 @@ impl Kernel {
     ///
     /// [`Refusal::Frozen`]: crate::Refusal::Frozen
     pub fn replay(&mut self, record: &ReplayedRecord<'_>) -> Result<StreamSlot, ReplayError> {
-        let ReplayedRecord {
-            tenant,
-            stream,
-            offset,
-            position,
-            timestamp,
-            ..
-        } = *record;
-        let last = Extent {
-            offset,
-            position,
-            timestamp,
-        };
-        let place = Place {
-            tenant,
-            stream,
-            offset,
-        };
+        let ReplayedRecord { tenant, stream, offset, position, timestamp, .. } = *record;
+        let last = Extent { offset, position, timestamp };
+        let place = Place { tenant, stream, offset };
         let change = record.change(place)?;
         self.check_order(place, last)?;
         if let Some(change) = &change {
@@ -114,23 +99,9 @@ impl Kernel {
     ///
     /// [`ReplayError`] if no kernel can have written the stream. Nothing is changed then.
     pub fn restore_stream(&mut self, summary: &StreamSummary) -> Result<StreamSlot, ReplayError> {
-        let StreamSummary {
-            tenant,
-            stream,
-            next,
-            position,
-            timestamp,
-        } = *summary;
-        let last = next.checked_sub(1).map(|offset| Extent {
-            offset,
-            position,
-            timestamp,
-        });
-        let place = Place {
-            tenant,
-            stream,
-            offset: last.map_or(0, |last| last.offset),
-        };
+        let StreamSummary { tenant, stream, next, position, timestamp } = *summary;
+        let last = next.checked_sub(1).map(|offset| Extent { offset, position, timestamp });
+        let place = Place { tenant, stream, offset: last.map_or(0, |last| last.offset) };
         if let Some(last) = last {
             self.check_order(place, last)?;
         }
@@ -146,11 +117,7 @@ impl Kernel {
 
     /// Law 3: within a stream positions ascend and timestamps do not go back.
     fn check_order(&self, place: Place, record: Extent) -> Result<(), ReplayError> {
-        let Extent {
-            offset,
-            position,
-            timestamp,
-        } = record;
+        let Extent { offset, position, timestamp } = record;
         if offset >= NUMBER_END || position >= NUMBER_END {
             return Err(ReplayError::NumberTooLarge { place, position });
         }
@@ -160,11 +127,7 @@ impl Kernel {
         let last = self.tables.stream(slot);
         let new = last.next > 0 && offset >= last.next;
         if new && (position <= last.position || timestamp < last.timestamp) {
-            return Err(ReplayError::OutOfOrder {
-                place,
-                position,
-                timestamp,
-            });
+            return Err(ReplayError::OutOfOrder { place, position, timestamp });
         }
         Ok(())
     }
@@ -174,17 +137,11 @@ impl Kernel {
         let (known, name) = match *change {
             CatalogRecord::TenantCreated { name } => {
                 let tenant = self.tables.tenant_slot(place.tenant);
-                (
-                    tenant.and_then(|tenant| self.tables.tenant(tenant).name.as_deref()),
-                    name,
-                )
+                (tenant.and_then(|tenant| self.tables.tenant(tenant).name.as_deref()), name)
             }
             CatalogRecord::StreamCreated { stream, name } => {
                 let slot = self.tables.index.get(place.tenant, stream);
-                (
-                    slot.and_then(|slot| self.tables.label(slot).name.as_deref()),
-                    name,
-                )
+                (slot.and_then(|slot| self.tables.label(slot).name.as_deref()), name)
             }
             CatalogRecord::StreamDeleted { .. } | CatalogRecord::TenantDeleted => return Ok(()),
         };
@@ -198,10 +155,7 @@ impl Kernel {
         if self.tables.has_room(slots, Tables::SLOTS_MAX) {
             Ok(())
         } else {
-            Err(ReplayError::TooManyStreams {
-                place,
-                max: Tables::SLOTS_MAX,
-            })
+            Err(ReplayError::TooManyStreams { place, max: Tables::SLOTS_MAX })
         }
     }
 }
@@ -217,9 +171,7 @@ impl<'a> ReplayedRecord<'a> {
         if change.is_some() != (self.stream == CATALOG) || first != at_start {
             return Err(ReplayError::Misplaced { place, kind });
         }
-        change
-            .transpose()
-            .map_err(|fault| ReplayError::Payload { place, kind, fault })
+        change.transpose().map_err(|fault| ReplayError::Payload { place, kind, fault })
     }
 }
 
@@ -236,11 +188,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "tenant {} stream {} offset {}",
-            self.tenant, self.stream, self.offset
-        )
+        write!(f, "tenant {} stream {} offset {}", self.tenant, self.stream, self.offset)
     }
 }
 
@@ -299,35 +247,23 @@ impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let advice = "run `diatreme verify`";
         match *self {
-            Self::Misplaced { place, kind } => write!(
-                f,
-                "{place}: a record of kind {kind:?} cannot stand here; {advice}"
-            ),
+            Self::Misplaced { place, kind } => {
+                write!(f, "{place}: a record of kind {kind:?} cannot stand here; {advice}")
+            }
             Self::Payload { place, kind, fault } => {
                 write!(f, "{place}: {kind:?}: {fault}; {advice}")
             }
             Self::Renamed { place } => {
                 write!(f, "{place}: gives another name to what has one; {advice}")
             }
-            Self::OutOfOrder {
-                place,
-                position,
-                timestamp,
-            } => {
-                write!(
-                    f,
-                    "{place}: position {position} or timestamp {timestamp} goes back in the stream; {advice}"
-                )
+            Self::OutOfOrder { place, position, timestamp } => {
+                write!(f, "{place}: position {position} or timestamp {timestamp} goes back in the stream; {advice}")
             }
-            Self::NumberTooLarge { place, position } => write!(
-                f,
-                "{place}: offset or position {position} is 2^63 or more; {advice}"
-            ),
+            Self::NumberTooLarge { place, position } => {
+                write!(f, "{place}: offset or position {position} is 2^63 or more; {advice}")
+            }
             Self::TooManyStreams { place, max } => {
-                write!(
-                    f,
-                    "{place}: more than {max} streams in one shard; open the directory with more shards"
-                )
+                write!(f, "{place}: more than {max} streams in one shard; open the directory with more shards")
             }
         }
     }
@@ -343,22 +279,8 @@ mod tests {
     const TENANT: TenantId = TenantId(5);
     const STREAM: StreamId = StreamId(3);
 
-    fn record(
-        stream: StreamId,
-        kind: RecordKind,
-        offset: u64,
-        position: u64,
-        payload: &[u8],
-    ) -> ReplayedRecord<'_> {
-        ReplayedRecord {
-            tenant: TENANT,
-            stream,
-            kind,
-            offset,
-            position,
-            timestamp: 100,
-            payload,
-        }
+    fn record(stream: StreamId, kind: RecordKind, offset: u64, position: u64, payload: &[u8]) -> ReplayedRecord<'_> {
+        ReplayedRecord { tenant: TENANT, stream, kind, offset, position, timestamp: 100, payload }
     }
 
     fn data(offset: u64, position: u64) -> ReplayedRecord<'static> {
@@ -373,15 +295,7 @@ mod tests {
 
     fn append(kernel: &mut Kernel) -> Result<Reply, Refusal> {
         let records = Records::parse(&[0; 4], 0, 1).unwrap();
-        told(
-            kernel,
-            &Command::Append {
-                tenant: TENANT,
-                stream: STREAM,
-                expected: None,
-                records,
-            },
-        )
+        told(kernel, &Command::Append { tenant: TENANT, stream: STREAM, expected: None, records })
     }
 
     #[test]
@@ -389,35 +303,14 @@ mod tests {
         let mut kernel = Kernel::new(Limits::default());
         let slot = kernel.replay(&data(0, 9)).unwrap();
         assert_eq!(kernel.stream(slot).name, None);
-        let head = told(
-            &mut kernel,
-            &Command::Head {
-                tenant: TENANT,
-                stream: STREAM,
-            },
-        );
-        assert_eq!(
-            head,
-            Ok(Reply::Head {
-                next: 1,
-                timestamp: 100
-            })
-        );
+        let head = told(&mut kernel, &Command::Head { tenant: TENANT, stream: STREAM });
+        assert_eq!(head, Ok(Reply::Head { next: 1, timestamp: 100 }));
         assert_eq!(append(&mut kernel), Err(Refusal::Frozen));
         // Nor can its tenant's catalog, whose first record is not there.
-        let create = Command::CreateStream {
-            tenant: TENANT,
-            name: "new",
-        };
+        let create = Command::CreateStream { tenant: TENANT, name: "new" };
         assert_eq!(told(&mut kernel, &create), Err(Refusal::Frozen));
-        assert_eq!(
-            told(&mut kernel, &Command::DeleteTenant { tenant: TENANT }),
-            Err(Refusal::Frozen)
-        );
-        let again = Command::CreateTenant {
-            tenant: TENANT,
-            name: "t",
-        };
+        assert_eq!(told(&mut kernel, &Command::DeleteTenant { tenant: TENANT }), Err(Refusal::Frozen));
+        let again = Command::CreateTenant { tenant: TENANT, name: "t" };
         assert_eq!(told(&mut kernel, &again), Err(Refusal::TenantExists));
     }
 
@@ -425,114 +318,46 @@ mod tests {
     fn a_creation_that_comes_late_opens_the_stream() {
         let mut kernel = Kernel::new(Limits::default());
         let slot = kernel.replay(&data(0, 9)).unwrap();
-        kernel
-            .replay(&record(
-                CATALOG,
-                RecordKind::StreamCreated,
-                1,
-                1,
-                b"\x03\0\0\0orders",
-            ))
-            .unwrap();
-        kernel
-            .replay(&record(CATALOG, RecordKind::TenantCreated, 0, 0, b"t"))
-            .unwrap();
+        kernel.replay(&record(CATALOG, RecordKind::StreamCreated, 1, 1, b"\x03\0\0\0orders")).unwrap();
+        kernel.replay(&record(CATALOG, RecordKind::TenantCreated, 0, 0, b"t")).unwrap();
         assert_eq!(kernel.stream(slot).name, Some("orders"));
-        assert_eq!(
-            append(&mut kernel),
-            Ok(Reply::Appended {
-                first: 1,
-                count: 1,
-                timestamp: 100
-            })
-        );
+        assert_eq!(append(&mut kernel), Ok(Reply::Appended { first: 1, count: 1, timestamp: 100 }));
         assert_eq!(kernel.stream(slot).position, 10);
     }
 
     #[test]
     fn ids_of_lost_streams_are_not_given_again() {
         let mut kernel = Kernel::new(Limits::default());
-        kernel
-            .replay(&record(CATALOG, RecordKind::TenantCreated, 0, 0, b"t"))
-            .unwrap();
+        kernel.replay(&record(CATALOG, RecordKind::TenantCreated, 0, 0, b"t")).unwrap();
         kernel.replay(&data(0, 9)).unwrap();
-        let created = told(
-            &mut kernel,
-            &Command::CreateStream {
-                tenant: TENANT,
-                name: "orders",
-            },
-        );
-        assert_eq!(
-            created,
-            Ok(Reply::StreamCreated {
-                stream: StreamId(4),
-                timestamp: 100
-            })
-        );
+        let created = told(&mut kernel, &Command::CreateStream { tenant: TENANT, name: "orders" });
+        assert_eq!(created, Ok(Reply::StreamCreated { stream: StreamId(4), timestamp: 100 }));
     }
 
     #[test]
     fn a_name_means_the_newer_stream_if_the_deletion_of_the_older_is_lost() {
         let mut kernel = Kernel::new(Limits::default());
         let (older, newer) = (&b"\x01\0\0\0orders"[..], &b"\x02\0\0\0orders"[..]);
-        kernel
-            .replay(&record(CATALOG, RecordKind::TenantCreated, 0, 0, b"t"))
-            .unwrap();
-        kernel
-            .replay(&record(CATALOG, RecordKind::StreamCreated, 1, 1, older))
-            .unwrap();
-        kernel
-            .replay(&record(CATALOG, RecordKind::StreamCreated, 3, 3, newer))
-            .unwrap();
-        kernel
-            .replay(&record(CATALOG, RecordKind::StreamCreated, 1, 1, older))
-            .unwrap();
-        let resolve = Command::Resolve {
-            tenant: TENANT,
-            name: "orders",
-        };
-        assert_eq!(
-            told(&mut kernel, &resolve),
-            Ok(Reply::Resolved {
-                stream: StreamId(2),
-                next: 0
-            })
-        );
+        kernel.replay(&record(CATALOG, RecordKind::TenantCreated, 0, 0, b"t")).unwrap();
+        kernel.replay(&record(CATALOG, RecordKind::StreamCreated, 1, 1, older)).unwrap();
+        kernel.replay(&record(CATALOG, RecordKind::StreamCreated, 3, 3, newer)).unwrap();
+        kernel.replay(&record(CATALOG, RecordKind::StreamCreated, 1, 1, older)).unwrap();
+        let resolve = Command::Resolve { tenant: TENANT, name: "orders" };
+        assert_eq!(told(&mut kernel, &resolve), Ok(Reply::Resolved { stream: StreamId(2), next: 0 }));
         // The older goes without taking the newer's name along.
-        told(
-            &mut kernel,
-            &Command::DeleteStream {
-                tenant: TENANT,
-                stream: StreamId(1),
-            },
-        )
-        .unwrap();
-        assert_eq!(
-            told(&mut kernel, &resolve),
-            Ok(Reply::Resolved {
-                stream: StreamId(2),
-                next: 0
-            })
-        );
+        told(&mut kernel, &Command::DeleteStream { tenant: TENANT, stream: StreamId(1) }).unwrap();
+        assert_eq!(told(&mut kernel, &resolve), Ok(Reply::Resolved { stream: StreamId(2), next: 0 }));
     }
 
     #[test]
     fn what_no_kernel_can_have_written_is_refused_and_changes_nothing() {
         use RecordKind::{Data, StreamCreated, TenantCreated};
         let mut kernel = Kernel::new(Limits::default());
-        kernel
-            .replay(&record(CATALOG, TenantCreated, 0, 0, b"t"))
-            .unwrap();
-        kernel
-            .replay(&record(CATALOG, StreamCreated, 1, 1, b"\x03\0\0\0orders"))
-            .unwrap();
+        kernel.replay(&record(CATALOG, TenantCreated, 0, 0, b"t")).unwrap();
+        kernel.replay(&record(CATALOG, StreamCreated, 1, 1, b"\x03\0\0\0orders")).unwrap();
         kernel.replay(&data(4, 9)).unwrap();
         let before = kernel.state_hash();
-        let back_in_time = ReplayedRecord {
-            timestamp: 99,
-            ..data(5, 10)
-        };
+        let back_in_time = ReplayedRecord { timestamp: 99, ..data(5, 10) };
         let mut errors = Vec::new();
         for bad in [
             record(CATALOG, Data, 2, 2, b""),
@@ -548,12 +373,7 @@ mod tests {
             data(5, u64::MAX),
         ] {
             let error = kernel.replay(&bad).unwrap_err();
-            assert!(
-                error
-                    .to_string()
-                    .starts_with("tenant 0000000000000005 stream "),
-                "{error}"
-            );
+            assert!(error.to_string().starts_with("tenant 0000000000000005 stream "), "{error}");
             assert_eq!(kernel.state_hash(), before, "{error}");
             errors.push(error);
         }
@@ -578,41 +398,16 @@ mod tests {
     #[test]
     fn an_end_moves_forward_only() {
         let mut kernel = Kernel::new(Limits::default());
-        let mut end = StreamSummary {
-            tenant: TENANT,
-            stream: STREAM,
-            next: 7,
-            position: 20,
-            timestamp: 50,
-        };
+        let mut end = StreamSummary { tenant: TENANT, stream: STREAM, next: 7, position: 20, timestamp: 50 };
         let slot = kernel.restore_stream(&end).unwrap();
-        assert_eq!(
-            (kernel.stream(slot).next, kernel.stream(slot).timestamp),
-            (7, 50)
-        );
+        assert_eq!((kernel.stream(slot).next, kernel.stream(slot).timestamp), (7, 50));
         let before = kernel.state_hash();
-        end = StreamSummary {
-            next: 6,
-            position: 19,
-            timestamp: 49,
-            ..end
-        };
+        end = StreamSummary { next: 6, position: 19, timestamp: 49, ..end };
         assert_eq!(kernel.restore_stream(&end), Ok(slot));
-        assert_eq!(
-            kernel.restore_stream(&StreamSummary { next: 0, ..end }),
-            Ok(slot)
-        );
+        assert_eq!(kernel.restore_stream(&StreamSummary { next: 0, ..end }), Ok(slot));
         assert_eq!(kernel.state_hash(), before);
-        end = StreamSummary {
-            next: 8,
-            position: 20,
-            timestamp: 50,
-            ..end
-        };
-        assert!(matches!(
-            kernel.restore_stream(&end),
-            Err(ReplayError::OutOfOrder { .. })
-        ));
+        end = StreamSummary { next: 8, position: 20, timestamp: 50, ..end };
+        assert!(matches!(kernel.restore_stream(&end), Err(ReplayError::OutOfOrder { .. })));
         assert_eq!(kernel.state_hash(), before);
     }
 }

@@ -91,9 +91,7 @@ impl Kernel {
     /// The tenant, if it is known.
     #[must_use]
     pub fn tenant(&self, tenant: TenantId) -> Option<TenantView<'_>> {
-        self.tables
-            .tenant_slot(tenant)
-            .map(|slot| view(self.tables.tenant(slot)))
+        self.tables.tenant_slot(tenant).map(|slot| view(self.tables.tenant(slot)))
     }
 
     /// The tenants in ascending order of id, deleted ones too.
@@ -104,14 +102,8 @@ impl Kernel {
     /// The tenant's streams in ascending order of id: the catalog and the deleted ones too. None
     /// if the tenant is not known.
     pub fn streams(&self, tenant: TenantId) -> impl Iterator<Item = StreamView<'_>> {
-        let tenant = self
-            .tables
-            .tenant_slot(tenant)
-            .map(|slot| self.tables.tenant(slot));
-        tenant
-            .into_iter()
-            .flat_map(|tenant| tenant.streams.values())
-            .map(|&slot| self.stream(slot))
+        let tenant = self.tables.tenant_slot(tenant).map(|slot| self.tables.tenant(slot));
+        tenant.into_iter().flat_map(|tenant| tenant.streams.values()).map(|&slot| self.stream(slot))
     }
 
     /// Takes no more appends to the stream, because the log found it damaged. If it is a catalog,

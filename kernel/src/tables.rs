@@ -150,9 +150,7 @@ impl Tables {
     pub(crate) fn tenants_after(&self, after: Option<TenantId>) -> impl Iterator<Item = &Tenant> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
-        self.tenant_slots
-            .range((from, Unbounded))
-            .map(|(_, &tenant)| self.tenant(tenant))
+        self.tenant_slots.range((from, Unbounded)).map(|(_, &tenant)| self.tenant(tenant))
     }
 
     pub(crate) fn tenant_count(&self) -> usize {
@@ -197,27 +195,11 @@ impl Tables {
     }
 
     fn add_stream(&mut self, id: TenantId, tenant: TenantSlot, stream: StreamId) -> StreamSlot {
-        assert!(
-            self.has_room(1, Self::SLOTS_MAX),
-            "a stream was added without asking for room"
-        );
+        assert!(self.has_room(1, Self::SLOTS_MAX), "a stream was added without asking for room");
         let slot = StreamSlot(self.streams.len() as u32);
-        let closed = if stream == CATALOG {
-            Closed::CATALOG
-        } else {
-            Closed::UNNAMED
-        };
-        self.streams.push(Stream {
-            next: 0,
-            position: 0,
-            timestamp: 0,
-            tenant,
-            closed,
-        });
-        self.labels.push(Label {
-            id: stream,
-            name: None,
-        });
+        let closed = if stream == CATALOG { Closed::CATALOG } else { Closed::UNNAMED };
+        self.streams.push(Stream { next: 0, position: 0, timestamp: 0, tenant, closed });
+        self.labels.push(Label { id: stream, name: None });
         self.index.insert(id, stream, slot);
         slot
     }
@@ -230,11 +212,8 @@ impl Tables {
         debug_assert!(count > 0);
         let stream = &mut self.streams[slot.index()];
         let tenant = &mut self.tenants[stream.tenant.0 as usize];
-        let first = Extent {
-            offset: stream.next,
-            position: tenant.position_next,
-            timestamp: now.max(tenant.timestamp),
-        };
+        let first =
+            Extent { offset: stream.next, position: tenant.position_next, timestamp: now.max(tenant.timestamp) };
         // Neither wraps: replay takes numbers below 2^63 only, and no clock counts that many more.
         tenant.position_next += u64::from(count);
         tenant.timestamp = first.timestamp;
@@ -290,15 +269,9 @@ impl Tables {
         }
         // Two streams have the same name only if the deletion of the older one is lost: the name
         // means the newer.
-        let holder = self
-            .tenant(tenant)
-            .names
-            .get(name)
-            .map(|&holder| self.label(holder).id);
+        let holder = self.tenant(tenant).names.get(name).map(|&holder| self.label(holder).id);
         if holder.is_none_or(|holder| holder < id) {
-            self.tenants[tenant.0 as usize]
-                .names
-                .insert(name.into(), slot);
+            self.tenants[tenant.0 as usize].names.insert(name.into(), slot);
         }
     }
 

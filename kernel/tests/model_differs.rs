@@ -5,10 +5,7 @@ mod history;
 use std::collections::BTreeMap;
 
 use history::{LIMITS, Listed, Logged, Op, Session, Told, damaged_history, history};
-use kernel::{
-    CATALOG, LISTING_BYTES_MIN, NAME_BYTES_MAX, RecordKind, Refusal, Reply, StreamId, StreamSlot,
-    TenantId,
-};
+use kernel::{CATALOG, LISTING_BYTES_MIN, NAME_BYTES_MAX, RecordKind, Refusal, Reply, StreamId, StreamSlot, TenantId};
 use proptest::prelude::*;
 
 /// The naive kernel: maps, owned names, every record kept.
@@ -33,9 +30,7 @@ struct Stream {
 
 impl Model {
     fn records(&self, tenant: TenantId, stream: StreamId) -> impl Iterator<Item = &Logged> {
-        self.log
-            .iter()
-            .filter(move |record| (record.tenant, record.stream) == (tenant, stream))
+        self.log.iter().filter(move |record| (record.tenant, record.stream) == (tenant, stream))
     }
 
     fn next(&self, tenant: TenantId, stream: StreamId) -> u64 {
@@ -47,20 +42,12 @@ impl Model {
         let shows = |record: &Logged| {
             record.tenant == tenant
                 && (record.stream == stream
-                    || record.kind == RecordKind::StreamCreated
-                        && record.payload[..4] == stream.0.to_le_bytes())
+                    || record.kind == RecordKind::StreamCreated && record.payload[..4] == stream.0.to_le_bytes())
         };
         self.log.iter().rposition(shows)
     }
 
-    fn write(
-        &mut self,
-        tenant: TenantId,
-        stream: StreamId,
-        kind: RecordKind,
-        payload: Vec<u8>,
-        now: u64,
-    ) -> u64 {
+    fn write(&mut self, tenant: TenantId, stream: StreamId, kind: RecordKind, payload: Vec<u8>, now: u64) -> u64 {
         let of_tenant = || self.log.iter().filter(|record| record.tenant == tenant);
         let record = Logged {
             tenant,
@@ -68,11 +55,7 @@ impl Model {
             kind,
             offset: self.next(tenant, stream),
             position: of_tenant().count() as u64,
-            timestamp: of_tenant()
-                .map(|record| record.timestamp)
-                .max()
-                .unwrap_or(0)
-                .max(now),
+            timestamp: of_tenant().map(|record| record.timestamp).max().unwrap_or(0).max(now),
             payload,
         };
         self.log.push(record);
@@ -83,48 +66,26 @@ impl Model {
         let reply = match *op {
             Op::CreateTenant { tenant, ref name } => self.create_tenant(tenant, name, now)?,
             Op::CreateStream { tenant, ref name } => self.create_stream(tenant, name, now)?,
-            Op::Append {
-                tenant,
-                stream,
-                expected,
-                ref payloads,
-            } => self.append(tenant, stream, expected, payloads, now)?,
+            Op::Append { tenant, stream, expected, ref payloads } => {
+                self.append(tenant, stream, expected, payloads, now)?
+            }
             Op::Head { tenant, stream } => {
                 self.live_stream(tenant, stream)?;
-                let timestamp = self
-                    .records(tenant, stream)
-                    .last()
-                    .map_or(0, |record| record.timestamp);
-                Reply::Head {
-                    next: self.next(tenant, stream),
-                    timestamp,
-                }
+                let timestamp = self.records(tenant, stream).last().map_or(0, |record| record.timestamp);
+                Reply::Head { next: self.next(tenant, stream), timestamp }
             }
-            Op::Read {
-                tenant,
-                stream,
-                from,
-            } => {
+            Op::Read { tenant, stream, from } => {
                 self.live_stream(tenant, stream)?;
                 let next = self.next(tenant, stream);
                 if from > next {
                     return Err(Refusal::OffsetBeyondEnd { from, next });
                 }
-                Reply::Read {
-                    slot: StreamSlot(0),
-                    from,
-                    next,
-                    records_max: 3,
-                    bytes_max: 5,
-                }
+                Reply::Read { slot: StreamSlot(0), from, next, records_max: 3, bytes_max: 5 }
             }
             Op::Resolve { tenant, ref name } => {
                 check_name(name)?;
                 let stream = self.named(tenant, name)?.ok_or(Refusal::UnknownStream)?;
-                Reply::Resolved {
-                    stream,
-                    next: self.next(tenant, stream),
-                }
+                Reply::Resolved { stream, next: self.next(tenant, stream) }
             }
             Op::DeleteStream { tenant, stream } => self.delete_stream(tenant, stream, now)?,
             Op::DeleteTenant { tenant } => {
@@ -133,37 +94,16 @@ impl Model {
                 Reply::Deleted { timestamp }
             }
             Op::ListTenants { after, bytes_max } => {
-                let all = self
-                    .tenants
-                    .iter()
-                    .filter(|(id, _)| after.is_none_or(|after| **id > after));
+                let all = self.tenants.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
                 let entry = |(id, tenant): (&TenantId, &Tenant)| {
-                    (
-                        id.0,
-                        tenant.name.clone(),
-                        tenant.deleted,
-                        tenant.streams[&CATALOG].frozen,
-                    )
+                    (id.0, tenant.name.clone(), tenant.deleted, tenant.streams[&CATALOG].frozen)
                 };
                 return page(all.map(entry), bytes_max);
             }
-            Op::ListStreams {
-                tenant,
-                after,
-                bytes_max,
-            } => {
-                let all = self
-                    .live_tenant(tenant)?
-                    .streams
-                    .iter()
-                    .filter(|(id, _)| **id > after);
+            Op::ListStreams { tenant, after, bytes_max } => {
+                let all = self.live_tenant(tenant)?.streams.iter().filter(|(id, _)| **id > after);
                 let entry = |(id, stream): (&StreamId, &Stream)| {
-                    (
-                        id.0.into(),
-                        stream.name.clone(),
-                        stream.deleted,
-                        stream.frozen,
-                    )
+                    (id.0.into(), stream.name.clone(), stream.deleted, stream.frozen)
                 };
                 return page(all.map(entry), bytes_max);
             }
@@ -181,20 +121,11 @@ impl Model {
             None => {}
         }
         if self.tenants.len() as u32 == LIMITS.tenants_max {
-            return Err(Refusal::TooManyTenants {
-                max: LIMITS.tenants_max,
-            });
+            return Err(Refusal::TooManyTenants { max: LIMITS.tenants_max });
         }
         self.check_room()?;
         let streams = BTreeMap::from([(CATALOG, Stream::default())]);
-        self.tenants.insert(
-            tenant,
-            Tenant {
-                name: name.to_owned(),
-                deleted: false,
-                streams,
-            },
-        );
+        self.tenants.insert(tenant, Tenant { name: name.to_owned(), deleted: false, streams });
         let timestamp = self.write(tenant, CATALOG, RecordKind::TenantCreated, name.into(), now);
         Ok(Reply::TenantCreated { timestamp })
     }
@@ -207,36 +138,23 @@ impl Model {
         }
         let stream = StreamId(self.tenants[&tenant].streams.len() as u32);
         if stream.0 > LIMITS.streams_per_tenant_max {
-            return Err(Refusal::TooManyStreams {
-                max: LIMITS.streams_per_tenant_max,
-            });
+            return Err(Refusal::TooManyStreams { max: LIMITS.streams_per_tenant_max });
         }
         self.check_room()?;
-        let new = Stream {
-            name: name.to_owned(),
-            ..Stream::default()
-        };
+        let new = Stream { name: name.to_owned(), ..Stream::default() };
         self.writable_tenant(tenant)?.streams.insert(stream, new);
         let payload = [&stream.0.to_le_bytes()[..], name.as_bytes()].concat();
         let timestamp = self.write(tenant, CATALOG, RecordKind::StreamCreated, payload, now);
         Ok(Reply::StreamCreated { stream, timestamp })
     }
 
-    fn delete_stream(
-        &mut self,
-        tenant: TenantId,
-        stream: StreamId,
-        now: u64,
-    ) -> Result<Reply, Refusal> {
+    fn delete_stream(&mut self, tenant: TenantId, stream: StreamId, now: u64) -> Result<Reply, Refusal> {
         self.writable_tenant(tenant)?;
         self.live_stream(tenant, stream)?;
         if stream == CATALOG {
             return Err(Refusal::CatalogIsReadOnly);
         }
-        self.writable_tenant(tenant)?
-            .streams
-            .entry(stream)
-            .and_modify(|stream| stream.deleted = true);
+        self.writable_tenant(tenant)?.streams.entry(stream).and_modify(|stream| stream.deleted = true);
         let payload = stream.0.to_le_bytes().to_vec();
         let timestamp = self.write(tenant, CATALOG, RecordKind::StreamDeleted, payload, now);
         Ok(Reply::Deleted { timestamp })
@@ -259,19 +177,11 @@ impl Model {
         }
         let first = self.next(tenant, stream);
         if let Some(expected) = expected.filter(|expected| *expected != first) {
-            return Err(Refusal::WrongExpectedOffset {
-                expected,
-                actual: first,
-            });
+            return Err(Refusal::WrongExpectedOffset { expected, actual: first });
         }
-        let write =
-            |payload: &Vec<u8>| self.write(tenant, stream, RecordKind::Data, payload.clone(), now);
+        let write = |payload: &Vec<u8>| self.write(tenant, stream, RecordKind::Data, payload.clone(), now);
         let timestamp = payloads.iter().map(write).max().unwrap_or(0);
-        Ok(Reply::Appended {
-            first,
-            count: payloads.len() as u32,
-            timestamp,
-        })
+        Ok(Reply::Appended { first, count: payloads.len() as u32, timestamp })
     }
 
     fn live_tenant(&self, tenant: TenantId) -> Result<&Tenant, Refusal> {
@@ -299,32 +209,18 @@ impl Model {
 
     fn named(&self, tenant: TenantId, name: &str) -> Result<Option<StreamId>, Refusal> {
         let streams = &self.live_tenant(tenant)?.streams;
-        Ok(streams
-            .iter()
-            .find(|(_, stream)| !stream.deleted && stream.name == name)
-            .map(|(id, _)| *id))
+        Ok(streams.iter().find(|(_, stream)| !stream.deleted && stream.name == name).map(|(id, _)| *id))
     }
 
     fn check_room(&self) -> Result<(), Refusal> {
-        let streams: usize = self
-            .tenants
-            .values()
-            .map(|tenant| tenant.streams.len())
-            .sum();
+        let streams: usize = self.tenants.values().map(|tenant| tenant.streams.len()).sum();
         let max = LIMITS.streams_max;
-        if streams as u32 == max {
-            Err(Refusal::TooManyStreams { max })
-        } else {
-            Ok(())
-        }
+        if streams as u32 == max { Err(Refusal::TooManyStreams { max }) } else { Ok(()) }
     }
 
     fn freeze(&mut self, tenant: TenantId, stream: StreamId) {
         if let Some(tenant) = self.tenants.get_mut(&tenant) {
-            tenant
-                .streams
-                .entry(stream)
-                .and_modify(|stream| stream.frozen = true);
+            tenant.streams.entry(stream).and_modify(|stream| stream.frozen = true);
         }
     }
 
@@ -333,20 +229,12 @@ impl Model {
         let catalog = |tenant| self.newest(tenant, CATALOG);
         let tenant_kinds = [RecordKind::TenantCreated, RecordKind::TenantDeleted];
         match (op, outcome) {
-            (Op::ListTenants { .. }, Ok(_)) | (_, Err(Refusal::TooManyTenants { .. })) => self
-                .log
-                .iter()
-                .rposition(|record| tenant_kinds.contains(&record.kind)),
+            (Op::ListTenants { .. }, Ok(_)) | (_, Err(Refusal::TooManyTenants { .. })) => {
+                self.log.iter().rposition(|record| tenant_kinds.contains(&record.kind))
+            }
             (
-                &Op::Append { tenant, stream, .. }
-                | &Op::Head { tenant, stream }
-                | &Op::Read { tenant, stream, .. },
-                Ok(_)
-                | Err(
-                    Refusal::WrongExpectedOffset { .. }
-                    | Refusal::OffsetBeyondEnd { .. }
-                    | Refusal::Frozen,
-                ),
+                &Op::Append { tenant, stream, .. } | &Op::Head { tenant, stream } | &Op::Read { tenant, stream, .. },
+                Ok(_) | Err(Refusal::WrongExpectedOffset { .. } | Refusal::OffsetBeyondEnd { .. } | Refusal::Frozen),
             ) => self.newest(tenant, stream),
             (&Op::Resolve { tenant, .. }, Ok(Reply::Resolved { stream, .. })) => {
                 self.newest(tenant, stream).max(catalog(tenant))
@@ -383,52 +271,30 @@ impl Model {
 fn check_name(name: &str) -> Result<(), Refusal> {
     match name.len() {
         0 => Err(Refusal::EmptyName),
-        len if len > NAME_BYTES_MAX => Err(Refusal::NameTooLong {
-            len: len as u64,
-            max: NAME_BYTES_MAX as u64,
-        }),
+        len if len > NAME_BYTES_MAX => Err(Refusal::NameTooLong { len: len as u64, max: NAME_BYTES_MAX as u64 }),
         _ => Ok(()),
     }
 }
 
 fn check_payloads(payloads: &[Vec<u8>]) -> Result<(), Refusal> {
-    let longest = payloads
-        .iter()
-        .map(Vec::len)
-        .max()
-        .ok_or(Refusal::EmptyBatch)? as u32;
+    let longest = payloads.iter().map(Vec::len).max().ok_or(Refusal::EmptyBatch)? as u32;
     let count = payloads.len() as u32;
     let len = payloads.concat().len() as u32;
     if count > LIMITS.batch_records_max {
-        return Err(Refusal::TooManyRecords {
-            count,
-            max: LIMITS.batch_records_max,
-        });
+        return Err(Refusal::TooManyRecords { count, max: LIMITS.batch_records_max });
     }
     if longest > LIMITS.record_bytes_max {
-        return Err(Refusal::RecordTooLarge {
-            len: longest,
-            max: LIMITS.record_bytes_max,
-        });
+        return Err(Refusal::RecordTooLarge { len: longest, max: LIMITS.record_bytes_max });
     }
     if len > LIMITS.batch_bytes_max {
-        return Err(Refusal::BatchTooLarge {
-            len,
-            max: LIMITS.batch_bytes_max,
-        });
+        return Err(Refusal::BatchTooLarge { len, max: LIMITS.batch_bytes_max });
     }
     Ok(())
 }
 
-fn page(
-    all: impl Iterator<Item = Listed>,
-    bytes_max: u32,
-) -> Result<(Reply, Vec<Listed>), Refusal> {
+fn page(all: impl Iterator<Item = Listed>, bytes_max: u32) -> Result<(Reply, Vec<Listed>), Refusal> {
     if bytes_max < LISTING_BYTES_MIN {
-        return Err(Refusal::ListingTooSmall {
-            bytes_max,
-            min: LISTING_BYTES_MIN,
-        });
+        return Err(Refusal::ListingTooSmall { bytes_max, min: LISTING_BYTES_MIN });
     }
     let mut room = bytes_max as usize;
     let all: Vec<Listed> = all.collect();
@@ -441,14 +307,7 @@ fn page(
     };
     let page: Vec<Listed> = all.iter().take_while(fits).cloned().collect();
     let more = page.len() < all.len();
-    Ok((
-        Reply::Listed {
-            start: 0,
-            len: 0,
-            more,
-        },
-        page,
-    ))
+    Ok((Reply::Listed { start: 0, len: 0, more }, page))
 }
 
 proptest! {

@@ -10,9 +10,7 @@ use proptest::prelude::*;
 
 fn replay<'a>(kernel: &mut Kernel, log: impl IntoIterator<Item = &'a Logged>) {
     for record in log {
-        let slot = kernel
-            .replay(&record.replayed())
-            .expect("a record that a kernel wrote");
+        let slot = kernel.replay(&record.replayed()).expect("a record that a kernel wrote");
         assert_eq!(kernel.slot(record.tenant, record.stream), Some(slot));
     }
 }
@@ -22,10 +20,7 @@ fn replay<'a>(kernel: &mut Kernel, log: impl IntoIterator<Item = &'a Logged>) {
 fn interleave<'a>(log: &'a [Logged], picks: &[usize]) -> Vec<&'a Logged> {
     let mut streams: BTreeMap<(TenantId, StreamId), VecDeque<&Logged>> = BTreeMap::new();
     for record in log {
-        streams
-            .entry((record.tenant, record.stream))
-            .or_default()
-            .push_back(record);
+        streams.entry((record.tenant, record.stream)).or_default().push_back(record);
     }
     let mut queues: Vec<_> = streams.into_values().collect();
     let mut order = Vec::new();

@@ -47,26 +47,10 @@ fn steady_appends_heads_and_reads_do_not_allocate() {
     let tenant = TenantId::of_name("steady");
     let mut kernel = Kernel::new(Limits::default());
     let mut effects = Effects::new(BATCH as usize);
-    kernel.apply(
-        0,
-        &Command::CreateTenant {
-            tenant,
-            name: "steady",
-        },
-        1,
-        &mut effects,
-    );
+    kernel.apply(0, &Command::CreateTenant { tenant, name: "steady" }, 1, &mut effects);
     for stream in 1..=3 {
         let name = format!("stream {stream}");
-        kernel.apply(
-            stream,
-            &Command::CreateStream {
-                tenant,
-                name: &name,
-            },
-            1,
-            &mut effects,
-        );
+        kernel.apply(stream, &Command::CreateStream { tenant, name: &name }, 1, &mut effects);
     }
     let mut body = 100_u32.to_le_bytes().to_vec();
     body.resize(104, 7);
@@ -80,31 +64,16 @@ fn steady_appends_heads_and_reads_do_not_allocate() {
             let stream = StreamId(1 + request % 3);
             let command = match request % 8 {
                 6 => Command::Head { tenant, stream },
-                7 => Command::Read {
-                    tenant,
-                    stream,
-                    from: 0,
-                    records_max: 10,
-                    bytes_max: 1000,
-                },
+                7 => Command::Read { tenant, stream, from: 0, records_max: 10, bytes_max: 1000 },
                 _ => {
                     let records = Records::parse(&body, 0, 1).expect("one record");
-                    Command::Append {
-                        tenant,
-                        stream,
-                        expected: None,
-                        records,
-                    }
+                    Command::Append { tenant, stream, expected: None, records }
                 }
             };
             kernel.apply(request, &command, now, &mut effects);
         }
         appended += effects.records.len();
-        let refused = effects
-            .replies
-            .iter()
-            .filter(|reply| reply.outcome.is_err())
-            .count();
+        let refused = effects.replies.iter().filter(|reply| reply.outcome.is_err()).count();
         assert_eq!(refused, 0);
     }
     assert_eq!(ALLOCATIONS.get(), before, "allocations in the steady state");

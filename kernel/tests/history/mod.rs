@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use kernel::{
-    Command, Effects, Kernel, Limits, Listing, Payload, RecordKind, Records, Refusal,
-    ReplayedRecord, Reply, StreamId, StreamSlot, TenantId,
+    Command, Effects, Kernel, Limits, Listing, Payload, RecordKind, Records, Refusal, ReplayedRecord, Reply, StreamId,
+    StreamSlot, TenantId,
 };
 use proptest::prelude::*;
 
@@ -25,53 +25,17 @@ pub(crate) const LIMITS: Limits = Limits {
 /// A command that owns its bytes, or damage found by the log.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    CreateTenant {
-        tenant: TenantId,
-        name: String,
-    },
-    CreateStream {
-        tenant: TenantId,
-        name: String,
-    },
-    Append {
-        tenant: TenantId,
-        stream: StreamId,
-        expected: Option<u64>,
-        payloads: Vec<Vec<u8>>,
-    },
-    Head {
-        tenant: TenantId,
-        stream: StreamId,
-    },
-    Read {
-        tenant: TenantId,
-        stream: StreamId,
-        from: u64,
-    },
-    Resolve {
-        tenant: TenantId,
-        name: String,
-    },
-    ListTenants {
-        after: Option<TenantId>,
-        bytes_max: u32,
-    },
-    ListStreams {
-        tenant: TenantId,
-        after: StreamId,
-        bytes_max: u32,
-    },
-    DeleteStream {
-        tenant: TenantId,
-        stream: StreamId,
-    },
-    DeleteTenant {
-        tenant: TenantId,
-    },
-    Freeze {
-        tenant: TenantId,
-        stream: StreamId,
-    },
+    CreateTenant { tenant: TenantId, name: String },
+    CreateStream { tenant: TenantId, name: String },
+    Append { tenant: TenantId, stream: StreamId, expected: Option<u64>, payloads: Vec<Vec<u8>> },
+    Head { tenant: TenantId, stream: StreamId },
+    Read { tenant: TenantId, stream: StreamId, from: u64 },
+    Resolve { tenant: TenantId, name: String },
+    ListTenants { after: Option<TenantId>, bytes_max: u32 },
+    ListStreams { tenant: TenantId, after: StreamId, bytes_max: u32 },
+    DeleteStream { tenant: TenantId, stream: StreamId },
+    DeleteTenant { tenant: TenantId },
+    Freeze { tenant: TenantId, stream: StreamId },
 }
 
 /// A record as the log would hold it.
@@ -127,12 +91,7 @@ impl Session {
     }
 
     pub(crate) fn of(kernel: Kernel) -> Self {
-        Self {
-            kernel,
-            log: Vec::new(),
-            newest: BTreeMap::new(),
-            effects: Effects::new(0),
-        }
+        Self { kernel, log: Vec::new(), newest: BTreeMap::new(), effects: Effects::new(0) }
     }
 
     /// Applies an operation. Gives what was told, and the place in the log of the record that the
@@ -152,18 +111,11 @@ impl Session {
             return None;
         }
         self.effects.clear();
-        self.kernel
-            .apply(7, &command(op, &body), now, &mut self.effects);
+        self.kernel.apply(7, &command(op, &body), now, &mut self.effects);
 
-        let records: Vec<Logged> = self
-            .effects
-            .records
-            .iter()
-            .map(|effect| self.logged(effect, &body))
-            .collect();
+        let records: Vec<Logged> = self.effects.records.iter().map(|effect| self.logged(effect, &body)).collect();
         for record in &records {
-            self.newest
-                .insert((record.tenant, record.stream), self.log.len());
+            self.newest.insert((record.tenant, record.stream), self.log.len());
             self.log.push(record.clone());
         }
         assert_eq!(self.effects.replies.len(), 1, "one command, one reply");
@@ -174,14 +126,7 @@ impl Session {
             self.newest.get(&(stream.tenant, stream.stream)).copied()
         });
         let (outcome, page) = self.normalized(op, reply.outcome);
-        Some((
-            Told {
-                outcome,
-                page,
-                records,
-            },
-            waits,
-        ))
+        Some((Told { outcome, page, records }, waits))
     }
 
     fn logged(&self, effect: &kernel::RecordEffect, body: &[u8]) -> Logged {
@@ -202,47 +147,18 @@ impl Session {
         }
     }
 
-    fn normalized(
-        &self,
-        op: &Op,
-        outcome: Result<Reply, Refusal>,
-    ) -> (Result<Reply, Refusal>, Vec<Listed>) {
+    fn normalized(&self, op: &Op, outcome: Result<Reply, Refusal>) -> (Result<Reply, Refusal>, Vec<Listed>) {
         match (op, outcome) {
-            (
-                &Op::Read { tenant, stream, .. },
-                Ok(Reply::Read {
-                    slot,
-                    from,
-                    next,
-                    records_max,
-                    bytes_max,
-                }),
-            ) => {
+            (&Op::Read { tenant, stream, .. }, Ok(Reply::Read { slot, from, next, records_max, bytes_max })) => {
                 assert_eq!(self.kernel.slot(tenant, stream), Some(slot));
-                (
-                    Ok(Reply::Read {
-                        slot: StreamSlot(0),
-                        from,
-                        next,
-                        records_max,
-                        bytes_max,
-                    }),
-                    Vec::new(),
-                )
+                (Ok(Reply::Read { slot: StreamSlot(0), from, next, records_max, bytes_max }), Vec::new())
             }
             (_, Ok(Reply::Listed { start, len, more })) => {
                 let page = &self.effects.scratch[start as usize..(start + len) as usize];
                 let entries = Listing::new(page)
                     .map(|entry| (entry.id, entry.name.to_owned(), entry.deleted, entry.frozen))
                     .collect();
-                (
-                    Ok(Reply::Listed {
-                        start: 0,
-                        len: 0,
-                        more,
-                    }),
-                    entries,
-                )
+                (Ok(Reply::Listed { start: 0, len: 0, more }), entries)
             }
             (_, outcome) => (outcome, Vec::new()),
         }
@@ -253,43 +169,15 @@ fn command<'a>(op: &'a Op, body: &'a [u8]) -> Command<'a> {
     match *op {
         Op::CreateTenant { tenant, ref name } => Command::CreateTenant { tenant, name },
         Op::CreateStream { tenant, ref name } => Command::CreateStream { tenant, name },
-        Op::Append {
-            tenant,
-            stream,
-            expected,
-            ref payloads,
-        } => {
+        Op::Append { tenant, stream, expected, ref payloads } => {
             let records = Records::parse(body, 4, payloads.len() as u32).expect("a whole region");
-            Command::Append {
-                tenant,
-                stream,
-                expected,
-                records,
-            }
+            Command::Append { tenant, stream, expected, records }
         }
         Op::Head { tenant, stream } => Command::Head { tenant, stream },
-        Op::Read {
-            tenant,
-            stream,
-            from,
-        } => Command::Read {
-            tenant,
-            stream,
-            from,
-            records_max: 3,
-            bytes_max: 5,
-        },
+        Op::Read { tenant, stream, from } => Command::Read { tenant, stream, from, records_max: 3, bytes_max: 5 },
         Op::Resolve { tenant, ref name } => Command::Resolve { tenant, name },
         Op::ListTenants { after, bytes_max } => Command::ListTenants { after, bytes_max },
-        Op::ListStreams {
-            tenant,
-            after,
-            bytes_max,
-        } => Command::ListStreams {
-            tenant,
-            after,
-            bytes_max,
-        },
+        Op::ListStreams { tenant, after, bytes_max } => Command::ListStreams { tenant, after, bytes_max },
         Op::DeleteStream { tenant, stream } => Command::DeleteStream { tenant, stream },
         Op::DeleteTenant { tenant } => Command::DeleteTenant { tenant },
         Op::Freeze { .. } => unreachable!("damage is no command"),
@@ -328,24 +216,18 @@ fn create_stream() -> impl Strategy<Value = Op> {
 
 fn append() -> impl Strategy<Value = Op> {
     let expected = prop_oneof![4 => Just(None), 1 => (0..6_u64).prop_map(Some)];
-    (tenant(), stream(), expected, payloads()).prop_map(|(tenant, stream, expected, payloads)| {
-        Op::Append {
-            tenant,
-            stream,
-            expected,
-            payloads,
-        }
+    (tenant(), stream(), expected, payloads()).prop_map(|(tenant, stream, expected, payloads)| Op::Append {
+        tenant,
+        stream,
+        expected,
+        payloads,
     })
 }
 
 fn ask() -> impl Strategy<Value = Op> {
     prop_oneof![
         (tenant(), stream()).prop_map(|(tenant, stream)| Op::Head { tenant, stream }),
-        (tenant(), stream(), 0..5_u64).prop_map(|(tenant, stream, from)| Op::Read {
-            tenant,
-            stream,
-            from
-        }),
+        (tenant(), stream(), 0..5_u64).prop_map(|(tenant, stream, from)| Op::Read { tenant, stream, from }),
         (tenant(), name()).prop_map(|(tenant, name)| Op::Resolve { tenant, name }),
     ]
 }
@@ -353,15 +235,9 @@ fn ask() -> impl Strategy<Value = Op> {
 fn list() -> impl Strategy<Value = Op> {
     let page = || prop_oneof![Just(600), 200..1000_u32];
     prop_oneof![
-        (prop::option::of(tenant()), page())
-            .prop_map(|(after, bytes_max)| Op::ListTenants { after, bytes_max }),
-        (tenant(), 0..8_u32, page()).prop_map(|(tenant, after, bytes_max)| {
-            Op::ListStreams {
-                tenant,
-                after: StreamId(after),
-                bytes_max,
-            }
-        }),
+        (prop::option::of(tenant()), page()).prop_map(|(after, bytes_max)| Op::ListTenants { after, bytes_max }),
+        (tenant(), 0..8_u32, page())
+            .prop_map(|(tenant, after, bytes_max)| { Op::ListStreams { tenant, after: StreamId(after), bytes_max } }),
     ]
 }
 
@@ -371,9 +247,7 @@ fn delete_stream() -> impl Strategy<Value = Op> {
 
 /// Seldom the first tenant, with which half of a history would be over.
 fn delete_tenant() -> impl Strategy<Value = Op> {
-    prop_oneof![4 => Just(9), 1 => 0..6_u64].prop_map(|id| Op::DeleteTenant {
-        tenant: TenantId(id),
-    })
+    prop_oneof![4 => Just(9), 1 => 0..6_u64].prop_map(|id| Op::DeleteTenant { tenant: TenantId(id) })
 }
 
 fn freeze() -> impl Strategy<Value = Op> {
@@ -396,41 +270,11 @@ fn op() -> impl Strategy<Value = Op> {
 fn settled() -> Vec<(Op, u64)> {
     let (one, nine) = (TenantId(1), TenantId(9));
     vec![
-        (
-            Op::CreateTenant {
-                tenant: one,
-                name: "a".into(),
-            },
-            10,
-        ),
-        (
-            Op::CreateTenant {
-                tenant: nine,
-                name: "b".into(),
-            },
-            10,
-        ),
-        (
-            Op::CreateStream {
-                tenant: one,
-                name: "a".into(),
-            },
-            11,
-        ),
-        (
-            Op::CreateStream {
-                tenant: one,
-                name: "b".into(),
-            },
-            12,
-        ),
-        (
-            Op::CreateStream {
-                tenant: nine,
-                name: "a".into(),
-            },
-            12,
-        ),
+        (Op::CreateTenant { tenant: one, name: "a".into() }, 10),
+        (Op::CreateTenant { tenant: nine, name: "b".into() }, 10),
+        (Op::CreateStream { tenant: one, name: "a".into() }, 11),
+        (Op::CreateStream { tenant: one, name: "b".into() }, 12),
+        (Op::CreateStream { tenant: nine, name: "a".into() }, 12),
     ]
 }
 
