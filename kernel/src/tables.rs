@@ -267,12 +267,9 @@ impl Tables {
         if closed.has(Closed::DELETED) {
             return;
         }
-        // Two streams have the same name only if the deletion of the older one is lost: the name
-        // means the newer.
-        let holder = self.tenant(tenant).names.get(name).map(|&holder| self.label(holder).id);
-        if holder.is_none_or(|holder| holder < id) {
-            self.tenants[tenant.0 as usize].names.insert(name.into(), slot);
-        }
+        // Another stream has the name only if the record of its deletion is lost. It is the older
+        // one, since a catalog is replayed in order, and the name means the newer.
+        self.tenants[tenant.0 as usize].names.insert(name.into(), slot);
     }
 
     fn delete_stream(&mut self, tenant: TenantSlot, id: StreamId) {
