@@ -43,10 +43,7 @@ impl Arena {
         let region = Region::map(bytes)?;
         region.offer_huge_pages();
         region.touch();
-        Ok(Self {
-            region: Arc::new(region),
-            taken: 0,
-        })
+        Ok(Self { region: Arc::new(region), taken: 0 })
     }
 
     /// Carves the next `bytes` bytes, rounded up to a multiple of
@@ -61,11 +58,7 @@ impl Arena {
         // so the pointer stays within the mapping.
         let start = unsafe { self.region.start.add(self.taken) };
         self.taken += len;
-        Some(Buffer {
-            start,
-            len,
-            region: Arc::clone(&self.region),
-        })
+        Some(Buffer { start, len, region: Arc::clone(&self.region) })
     }
 
     /// Bytes that [`take`](Self::take) can still give.
@@ -81,10 +74,7 @@ impl Arena {
 
 impl fmt::Debug for Arena {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Arena")
-            .field("len", &self.region.len)
-            .field("taken", &self.taken)
-            .finish()
+        f.debug_struct("Arena").field("len", &self.region.len).field("taken", &self.taken).finish()
     }
 }
 
@@ -146,11 +136,7 @@ unsafe impl Sync for Region {}
 impl Region {
     fn map(bytes: usize) -> io::Result<Self> {
         let huge = bytes >= HUGE_PAGE_BYTES;
-        let unit = if huge {
-            HUGE_PAGE_BYTES
-        } else {
-            BUFFER_ALIGNMENT
-        };
+        let unit = if huge { HUGE_PAGE_BYTES } else { BUFFER_ALIGNMENT };
         let len = bytes.next_multiple_of(unit);
         // The kernel aligns to its page, which is at least a buffer's alignment
         // but less than a huge page: for those, map one more and give back what
@@ -175,10 +161,7 @@ impl Region {
             return Err(io::Error::other("mmap placed the arena at address zero"));
         };
         let before = base.as_ptr().align_offset(unit);
-        assert!(
-            before <= slack,
-            "the kernel's page is smaller than a buffer's alignment"
-        );
+        assert!(before <= slack, "the kernel's page is smaller than a buffer's alignment");
         // SAFETY: `before` is at most `slack`, so both ranges, before and after
         // the aligned part, lie in the mapping just made; both begin and end at
         // page bounds, and nobody has their addresses.

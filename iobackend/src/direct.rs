@@ -19,11 +19,7 @@ pub(crate) struct DirectIo {
 
 impl DirectIo {
     fn buffered(why: &str) -> Self {
-        Self {
-            on: false,
-            alignment: BUFFER_ALIGNMENT,
-            note: format!("buffered I/O: {why}"),
-        }
+        Self { on: false, alignment: BUFFER_ALIGNMENT, note: format!("buffered I/O: {why}") }
     }
 
     /// Flags for opening a file, beyond those of its mode.
@@ -76,9 +72,7 @@ mod linux {
     pub(super) fn probe(root: &Path) -> DirectIo {
         match probe_file(root).and_then(|file| try_on(&file)) {
             Ok(found) => found,
-            Err(error) => {
-                DirectIo::buffered(&format!("trying O_DIRECT in {}: {error}", root.display()))
-            }
+            Err(error) => DirectIo::buffered(&format!("trying O_DIRECT in {}: {error}", root.display())),
         }
     }
 
@@ -112,11 +106,7 @@ mod linux {
             )));
         }
         file.write_all_at(&Block([0; BUFFER_ALIGNMENT]).0, 0)?;
-        let source = if told.is_some() {
-            "as statx says"
-        } else {
-            "assumed, statx does not say"
-        };
+        let source = if told.is_some() { "as statx says" } else { "assumed, statx does not say" };
         Ok(DirectIo {
             on: true,
             alignment,

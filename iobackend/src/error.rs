@@ -57,9 +57,7 @@ impl IoError {
     #[must_use]
     pub fn operation(&self) -> Operation {
         match *self {
-            Self::Short { operation, .. }
-            | Self::NoSpace { operation }
-            | Self::Os { operation, .. } => operation,
+            Self::Short { operation, .. } | Self::NoSpace { operation } | Self::Os { operation, .. } => operation,
         }
     }
 
@@ -67,10 +65,7 @@ impl IoError {
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         match *self {
-            Self::Short {
-                operation: Operation::Read,
-                ..
-            } => io::ErrorKind::UnexpectedEof,
+            Self::Short { operation: Operation::Read, .. } => io::ErrorKind::UnexpectedEof,
             Self::Short { .. } => io::ErrorKind::WriteZero,
             Self::NoSpace { .. } => io::ErrorKind::StorageFull,
             Self::Os { errno, .. } => io::Error::from_raw_os_error(errno).kind(),
@@ -99,15 +94,10 @@ impl IoError {
 impl fmt::Display for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Short {
-                operation,
-                wanted,
-                got,
-            } => write!(f, "{operation} stopped after {got} of {wanted} bytes"),
-            Self::NoSpace { operation } => write!(
-                f,
-                "{operation}: no space left on the device or in the quota; free some and re-open"
-            ),
+            Self::Short { operation, wanted, got } => write!(f, "{operation} stopped after {got} of {wanted} bytes"),
+            Self::NoSpace { operation } => {
+                write!(f, "{operation}: no space left on the device or in the quota; free some and re-open")
+            }
             Self::Os { operation, errno } => {
                 write!(f, "{operation}: {}", io::Error::from_raw_os_error(errno))
             }
@@ -141,15 +131,11 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "file name {:?}: ", self.name)?;
         match self.fault {
-            NameFault::TooLong => write!(
-                f,
-                "{} bytes long; at most {FILE_NAME_BYTES_MAX} are taken",
-                self.name.len()
-            ),
+            NameFault::TooLong => write!(f, "{} bytes long; at most {FILE_NAME_BYTES_MAX} are taken", self.name.len()),
             NameFault::Nul => f.write_str("holds a NUL byte"),
-            NameFault::Component => f.write_str(
-                "must be relative to the data directory, of parts that are neither empty nor `.` nor `..`",
-            ),
+            NameFault::Component => {
+                f.write_str("must be relative to the data directory, of parts that are neither empty nor `.` nor `..`")
+            }
         }
     }
 }
@@ -195,21 +181,18 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Root { path, error } => write!(
-                f,
-                "data directory {}: {error}; create it and let this user read and write it",
-                path.display()
-            ),
+            Self::Root { path, error } => {
+                write!(f, "data directory {}: {error}; create it and let this user read and write it", path.display())
+            }
             Self::Depth { depth } => {
                 write!(f, "backend depth {depth}: choose 1 to {DEPTH_MAX}")
             }
             Self::FileSlots { file_slots } => {
                 write!(f, "file slots {file_slots}: choose 1 to {FILE_SLOTS_MAX}")
             }
-            Self::RingUnavailable { mode, reason } => write!(
-                f,
-                "backend {mode}: {reason}; choose `auto` or `sync` to go without io_uring"
-            ),
+            Self::RingUnavailable { mode, reason } => {
+                write!(f, "backend {mode}: {reason}; choose `auto` or `sync` to go without io_uring")
+            }
         }
     }
 }
@@ -251,9 +234,7 @@ impl fmt::Display for RingError {
                 let error = io::Error::from_raw_os_error(errno);
                 write!(f, "io_uring: {step}: {error}")?;
                 f.write_str(match errno {
-                    libc::ENOSYS => {
-                        " (this kernel has no io_uring; Linux 5.15 or newer has what is needed)"
-                    }
+                    libc::ENOSYS => " (this kernel has no io_uring; Linux 5.15 or newer has what is needed)",
                     libc::EPERM | libc::EACCES => {
                         " (forbidden by a seccomp filter or by the sysctl kernel.io_uring_disabled)"
                     }
@@ -262,10 +243,7 @@ impl fmt::Display for RingError {
                     _ => "",
                 })
             }
-            Self::Missing { what } => write!(
-                f,
-                "io_uring: this kernel lacks {what}; Linux 5.15 or newer has it"
-            ),
+            Self::Missing { what } => write!(f, "io_uring: this kernel lacks {what}; Linux 5.15 or newer has it"),
             Self::NotLinux => f.write_str("io_uring exists on Linux only"),
         }
     }

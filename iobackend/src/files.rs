@@ -32,12 +32,7 @@ pub(crate) struct Files {
 
 impl Files {
     pub(crate) fn new(root: PathBuf, slots: usize, direct: DirectIo, region: Arc<Region>) -> Self {
-        Self {
-            root,
-            slots: vec![Slot::default(); slots].into(),
-            direct,
-            region,
-        }
+        Self { root, slots: vec![Slot::default(); slots].into(), direct, region }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -65,19 +60,7 @@ impl Files {
     /// As [`IoBackend::submit`](crate::IoBackend::submit) says.
     pub(crate) fn begin(&mut self, kind: &OpKind) {
         match kind {
-            OpKind::Write {
-                file,
-                at,
-                buffer,
-                len,
-                ..
-            }
-            | OpKind::Read {
-                file,
-                at,
-                buffer,
-                len,
-            } => {
+            OpKind::Write { file, at, buffer, len, .. } | OpKind::Read { file, at, buffer, len } => {
                 self.check_idle(*file);
                 self.check_transfer(*at, buffer, *len);
             }
@@ -108,23 +91,16 @@ impl Files {
     fn check_idle(&self, file: FileSlot) {
         let count = self.slots.len();
         assert!(file.index() < count, "{file:?} of {count} slots");
-        assert!(
-            !self.slots[file.index()].opening,
-            "{file:?} is being opened"
-        );
+        assert!(!self.slots[file.index()].opening, "{file:?} is being opened");
     }
 
     fn check_transfer(&self, at: u64, buffer: &Buffer, len: usize) {
         let size = buffer.len();
         assert!(len > 0 && len <= size, "{len} bytes of a buffer of {size}");
-        assert!(
-            buffer.is_of(&self.region),
-            "the buffer is not of the arena that the backend was opened with"
-        );
+        assert!(buffer.is_of(&self.region), "the buffer is not of the arena that the backend was opened with");
         // The file's end as the kernel counts it is signed.
         assert!(
-            at.checked_add(len as u64)
-                .is_some_and(|end| end <= i64::MAX as u64),
+            at.checked_add(len as u64).is_some_and(|end| end <= i64::MAX as u64),
             "{len} bytes at byte {at} end beyond the largest file"
         );
         let block = self.direct.alignment;
@@ -136,12 +112,7 @@ impl Files {
 
     fn name_in(&self, file: FileSlot) -> io::Result<FileName> {
         let name = self.slots.get(file.index()).and_then(|slot| slot.name);
-        name.ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("file slot {} holds no file", file.0),
-            )
-        })
+        name.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("file slot {} holds no file", file.0)))
     }
 
     pub(crate) fn list(&self, directory: &str) -> io::Result<Vec<String>> {
@@ -194,9 +165,7 @@ impl Files {
 
     fn writable(&self, file: FileSlot) -> io::Result<File> {
         let name = self.name_in(file)?;
-        OpenOptions::new()
-            .write(true)
-            .open(self.path(name.as_str()))
+        OpenOptions::new().write(true).open(self.path(name.as_str()))
     }
 
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {

@@ -42,10 +42,7 @@ impl FileName {
     /// name never leads out of the root, and a file has one name only.
     pub fn new(name: &str) -> Result<Self, NameError> {
         if let Some(fault) = Self::fault(name) {
-            return Err(NameError {
-                name: name.into(),
-                fault,
-            });
+            return Err(NameError { name: name.into(), fault });
         }
         let mut bytes = [0; FILE_NAME_BYTES_MAX + 1];
         bytes[..name.len()].copy_from_slice(name.as_bytes());
@@ -271,17 +268,7 @@ mod tests {
     #[test]
     fn a_name_cannot_lead_out_of_the_root() {
         let too_long = "n".repeat(FILE_NAME_BYTES_MAX + 1);
-        for name in [
-            "",
-            "/etc/passwd",
-            "..",
-            "a/../b",
-            "a//b",
-            "./a",
-            "a/",
-            "a\0b",
-            &too_long,
-        ] {
+        for name in ["", "/etc/passwd", "..", "a/../b", "a//b", "./a", "a/", "a\0b", &too_long] {
             assert!(FileName::new(name).is_err(), "{name:?} was taken");
         }
         assert!(FileName::new(".").is_ok());

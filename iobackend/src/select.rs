@@ -37,22 +37,14 @@ pub enum Backend {
 /// When the configuration is out of range, the root cannot be used, or a ring
 /// that was asked for by name cannot be had. [`Mode::Auto`] falls back instead.
 pub fn open(config: &BackendConfig, arena: &Arena) -> Result<Backend, OpenError> {
-    let &BackendConfig {
-        depth,
-        file_slots,
-        mode,
-        ..
-    } = config;
+    let &BackendConfig { depth, file_slots, mode, .. } = config;
     if depth == 0 || depth > DEPTH_MAX {
         return Err(OpenError::Depth { depth });
     }
     if file_slots == 0 || file_slots > FILE_SLOTS_MAX {
         return Err(OpenError::FileSlots { file_slots });
     }
-    let bad_root = |error| OpenError::Root {
-        path: config.root.clone(),
-        error,
-    };
+    let bad_root = |error| OpenError::Root { path: config.root.clone(), error };
     // Absolute, so that a later change of the working directory is no concern.
     let root = config.root.canonicalize().map_err(bad_root)?;
     if !root.is_dir() {
@@ -78,11 +70,7 @@ pub fn open(config: &BackendConfig, arena: &Arena) -> Result<Backend, OpenError>
 #[cfg(target_os = "linux")]
 fn open_ring(config: &BackendConfig, files: Files) -> Result<Backend, (RingError, Files)> {
     match uring::set_up(config, &files) {
-        Ok(setup) => Ok(Backend::Uring(UringBackend::new(
-            setup,
-            files,
-            config.depth,
-        ))),
+        Ok(setup) => Ok(Backend::Uring(UringBackend::new(setup, files, config.depth))),
         Err(reason) => Err((reason, files)),
     }
 }

@@ -100,19 +100,10 @@ impl SyncBackend {
     fn execute(&mut self, op: Op) -> Finished {
         let mut opened = None;
         let (result, buffer) = match op.kind {
-            OpKind::Write {
-                file,
-                at,
-                buffer,
-                len,
-                durable,
-            } => (self.write(file, at, &buffer[..len], durable), Some(buffer)),
-            OpKind::Read {
-                file,
-                at,
-                mut buffer,
-                len,
-            } => (self.read(file, at, &mut buffer[..len]), Some(buffer)),
+            OpKind::Write { file, at, buffer, len, durable } => {
+                (self.write(file, at, &buffer[..len], durable), Some(buffer))
+            }
+            OpKind::Read { file, at, mut buffer, len } => (self.read(file, at, &mut buffer[..len]), Some(buffer)),
             OpKind::Flush { file } => {
                 let file = self.file(file, Operation::Flush);
                 (file.and_then(|file| flush(file, Operation::Flush)), None)
@@ -125,32 +116,17 @@ impl SyncBackend {
             OpKind::Allocate { file, len } => (self.allocate(file, len), None),
             OpKind::FlushDirectory { name } => (self.flush_directory(name), None),
         };
-        Finished {
-            completion: Completion {
-                token: op.token,
-                result,
-                buffer,
-            },
-            opened,
-        }
+        Finished { completion: Completion { token: op.token, result, buffer }, opened }
     }
 }
 
 /// One read or write of `wanted` bytes, which must move them all.
-fn transfer(
-    operation: Operation,
-    wanted: usize,
-    mut call: impl FnMut() -> io::Result<usize>,
-) -> Result<(), IoError> {
+fn transfer(operation: Operation, wanted: usize, mut call: impl FnMut() -> io::Result<usize>) -> Result<(), IoError> {
     loop {
         match call() {
             Ok(got) if got == wanted => return Ok(()),
             Ok(got) => {
-                return Err(IoError::Short {
-                    operation,
-                    wanted,
-                    got,
-                });
+                return Err(IoError::Short { operation, wanted, got });
             }
             // Nothing was moved yet: a signal came first.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -162,8 +138,7 @@ fn transfer(
 /// On Linux `fdatasync`; on Apple's systems the standard library uses
 /// `F_FULLFSYNC`, without which the drive's cache would not be flushed.
 fn flush(file: &File, operation: Operation) -> Result<(), IoError> {
-    file.sync_data()
-        .map_err(|error| IoError::from_io(operation, &error))
+    file.sync_data().map_err(|error| IoError::from_io(operation, &error))
 }
 
 impl IoBackend for SyncBackend {

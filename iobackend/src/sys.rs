@@ -56,13 +56,7 @@ mod linux {
         // SAFETY: the path is a C string, empty as AT_EMPTY_PATH asks for; the
         // kernel writes one `statx` into memory of that size.
         let result = unsafe {
-            libc::statx(
-                file.as_raw_fd(),
-                c"".as_ptr(),
-                libc::AT_EMPTY_PATH,
-                libc::STATX_DIOALIGN,
-                answer.as_mut_ptr(),
-            )
+            libc::statx(file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_DIOALIGN, answer.as_mut_ptr())
         };
         if result != 0 {
             return Err(io::Error::last_os_error());
@@ -71,10 +65,7 @@ mod linux {
         // kernel filled it on success.
         let answer = unsafe { answer.assume_init() };
         let told = answer.stx_mask & libc::STATX_DIOALIGN != 0;
-        Ok(told.then_some((
-            answer.stx_dio_mem_align as usize,
-            answer.stx_dio_offset_align as usize,
-        )))
+        Ok(told.then_some((answer.stx_dio_mem_align as usize, answer.stx_dio_offset_align as usize)))
     }
 
     /// A non-blocking event counter.

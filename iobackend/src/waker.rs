@@ -87,11 +87,7 @@ impl Parker {
     pub fn park(&self, timeout: Option<Duration>) {
         let rung = self.0.rung();
         let mut rung = match timeout {
-            None => self
-                .0
-                .changed
-                .wait_while(rung, |rung| !*rung)
-                .unwrap_or_else(PoisonError::into_inner),
+            None => self.0.changed.wait_while(rung, |rung| !*rung).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {
                 self.0
                     .changed
@@ -134,10 +130,7 @@ mod event {
 
     impl EventWaker {
         pub(crate) fn new() -> io::Result<Self> {
-            Ok(Self {
-                state: AtomicU32::new(IDLE),
-                event: sys::eventfd()?,
-            })
+            Ok(Self { state: AtomicU32::new(IDLE), event: sys::eventfd()? })
         }
 
         pub(crate) fn fd(&self) -> RawFd {
@@ -155,9 +148,7 @@ mod event {
 
         /// Owner: announces a wait. False if a wake came; do not block then.
         pub(crate) fn begin_wait(&self) -> bool {
-            let begun =
-                self.state
-                    .compare_exchange(IDLE, WAITING, Ordering::AcqRel, Ordering::Acquire);
+            let begun = self.state.compare_exchange(IDLE, WAITING, Ordering::AcqRel, Ordering::Acquire);
             begun != Err(WOKEN)
         }
 

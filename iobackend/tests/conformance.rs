@@ -49,10 +49,7 @@ fn a_full_backend_gives_the_operation_back() {
         assert_eq!(bench.backend.in_flight(), depth);
         let buffer = bench.buffer();
         let address = buffer.as_ptr();
-        let refused = bench.backend.submit(Op {
-            token: 77,
-            kind: write(FILE, 0, buffer, false),
-        });
+        let refused = bench.backend.submit(Op { token: 77, kind: write(FILE, 0, buffer, false) });
         let op = refused.unwrap_err();
         assert_eq!(op.token, 77);
         assert_eq!(op.kind.into_buffer().unwrap().as_ptr(), address);
@@ -88,11 +85,7 @@ fn every_token_comes_back_once_with_its_own_buffer() {
             }
             for completion in done.drain(..) {
                 completion.result.unwrap();
-                assert!(
-                    owed.remove(&completion.token),
-                    "{} is not owed",
-                    completion.token
-                );
+                assert!(owed.remove(&completion.token), "{} is not owed", completion.token);
                 seen.insert(completion.token);
                 let buffer = completion.buffer.unwrap();
                 assert_eq!(buffer[..8], completion.token.to_le_bytes());
@@ -116,26 +109,12 @@ fn reading_past_the_end_is_short() {
         result.unwrap();
         let (file, at, len) = (FILE, 0, 2 * BLOCK);
         let buffer = buffer.unwrap();
-        let (result, buffer) = bench.backend.run(OpKind::Read {
-            file,
-            at,
-            buffer,
-            len,
-        });
-        let short = |wanted, got| IoError::Short {
-            operation: Operation::Read,
-            wanted,
-            got,
-        };
+        let (result, buffer) = bench.backend.run(OpKind::Read { file, at, buffer, len });
+        let short = |wanted, got| IoError::Short { operation: Operation::Read, wanted, got };
         assert_eq!(result.unwrap_err(), short(2 * BLOCK, BLOCK));
         let at = 64 * BLOCK as u64;
         let buffer = buffer.unwrap();
-        let (result, buffer) = bench.backend.run(OpKind::Read {
-            file,
-            at,
-            buffer,
-            len,
-        });
+        let (result, buffer) = bench.backend.run(OpKind::Read { file, at, buffer, len });
         assert_eq!(result.unwrap_err(), short(2 * BLOCK, 0));
         assert!(buffer.is_some());
     });
@@ -147,18 +126,12 @@ fn opening_says_what_is_missing_and_what_exists() {
         let error = bench.open(FILE, "absent", OpenMode::ReadWrite).unwrap_err();
         assert!(error.is_not_found(), "{error}");
         assert_eq!(error.operation(), Operation::Open);
-        let error = bench
-            .open(FILE, "absent/file", OpenMode::CreateNew)
-            .unwrap_err();
+        let error = bench.open(FILE, "absent/file", OpenMode::CreateNew).unwrap_err();
         assert!(error.is_not_found(), "{error}");
         bench.create(FILE, "data");
-        let error = bench
-            .open(FileSlot(1), "data", OpenMode::CreateNew)
-            .unwrap_err();
+        let error = bench.open(FileSlot(1), "data", OpenMode::CreateNew).unwrap_err();
         assert!(error.is_already_exists(), "{error}");
-        bench
-            .open(FileSlot(1), "data", OpenMode::ReadWrite)
-            .unwrap();
+        bench.open(FileSlot(1), "data", OpenMode::ReadWrite).unwrap();
     });
 }
 
@@ -185,16 +158,7 @@ fn a_slot_without_a_file_is_an_error_and_the_buffer_returns() {
     every_backend(|bench| {
         let bad = |result: Result<(), IoError>| {
             let error = result.unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    IoError::Os {
-                        errno: libc::EBADF,
-                        ..
-                    }
-                ),
-                "{error}"
-            );
+            assert!(matches!(error, IoError::Os { errno: libc::EBADF, .. }), "{error}");
         };
         let buffer = bench.buffer();
         let (result, buffer) = bench.backend.run(write(FileSlot(3), 0, buffer, true));
@@ -203,10 +167,7 @@ fn a_slot_without_a_file_is_an_error_and_the_buffer_returns() {
         bad(result);
         assert!(buffer.is_some());
         bad(bench.backend.run(OpKind::Flush { file: FileSlot(3) }).0);
-        let allocate = OpKind::Allocate {
-            file: FileSlot(3),
-            len: 4096,
-        };
+        let allocate = OpKind::Allocate { file: FileSlot(3), len: 4096 };
         bad(bench.backend.run(allocate).0);
         assert!(bench.backend.length(FileSlot(3)).is_err());
         assert!(bench.backend.truncate(FileSlot(3), 0).is_err());
@@ -276,11 +237,7 @@ fn names_that_leave_the_root_are_refused() {
     every_backend(|bench| {
         let backend = &mut bench.backend;
         for name in ["..", "/tmp", "a/../../b"] {
-            let refusals = [
-                backend.list(name).err(),
-                backend.create_directory(name).err(),
-                backend.remove(name).err(),
-            ];
+            let refusals = [backend.list(name).err(), backend.create_directory(name).err(), backend.remove(name).err()];
             for error in refusals {
                 assert_eq!(error.unwrap().kind(), std::io::ErrorKind::InvalidInput);
             }
@@ -294,13 +251,7 @@ fn truncating_and_removing() {
         bench.create(FILE, "data");
         let buffer = bench.buffers(4);
         let (file, at, len) = (FILE, 0, 4 * BLOCK);
-        let kind = OpKind::Write {
-            file,
-            at,
-            buffer,
-            len,
-            durable: false,
-        };
+        let kind = OpKind::Write { file, at, buffer, len, durable: false };
         bench.backend.run(kind).0.unwrap();
         bench.backend.truncate(FILE, BLOCK as u64).unwrap();
         assert_eq!(bench.backend.length(FILE).unwrap(), BLOCK as u64);
@@ -380,11 +331,8 @@ fn operations_of_a_dropped_backend_cannot_touch_freed_memory() {
         let depth = bench.backend.depth() as u64;
         for token in 0..depth {
             let buffer = bench.buffer();
-            let kind = if token.is_multiple_of(2) {
-                write(FILE, token, buffer, true)
-            } else {
-                read(FILE, token, buffer)
-            };
+            let kind =
+                if token.is_multiple_of(2) { write(FILE, token, buffer, true) } else { read(FILE, token, buffer) };
             submit(&mut bench.backend, token, kind);
             if token == depth / 2 {
                 bench.backend.poll(&mut Vec::with_capacity(depth as usize));
@@ -419,24 +367,12 @@ fn our_own_bugs_are_panics() {
         bench.create(FILE, "data");
         let foreign = iobackend::Arena::new(BLOCK).unwrap().take(BLOCK).unwrap();
         let kinds = [
-            OpKind::Flush {
-                file: FileSlot(999),
-            },
+            OpKind::Flush { file: FileSlot(999) },
             OpKind::Allocate { file: FILE, len: 0 },
             write(FILE, 0, foreign, false),
             write(FILE, u64::MAX / BLOCK as u64, bench.buffer(), false),
-            OpKind::Read {
-                file: FILE,
-                at: 0,
-                buffer: bench.buffer(),
-                len: 2 * BLOCK,
-            },
-            OpKind::Read {
-                file: FILE,
-                at: 0,
-                buffer: bench.buffer(),
-                len: 0,
-            },
+            OpKind::Read { file: FILE, at: 0, buffer: bench.buffer(), len: 2 * BLOCK },
+            OpKind::Read { file: FILE, at: 0, buffer: bench.buffer(), len: 0 },
         ];
         for kind in kinds {
             assert_panics(&mut bench.backend, kind);
@@ -445,24 +381,11 @@ fn our_own_bugs_are_panics() {
         if info.direct {
             let len = info.alignment / 2;
             let buffer = bench.buffer();
-            let kind = OpKind::Read {
-                file: FILE,
-                at: 0,
-                buffer,
-                len,
-            };
+            let kind = OpKind::Read { file: FILE, at: 0, buffer, len };
             assert_panics(&mut bench.backend, kind);
         }
         let (name, mode) = (FileName::new("data").unwrap(), OpenMode::ReadWrite);
-        submit(
-            &mut bench.backend,
-            0,
-            OpKind::Open {
-                file: FILE,
-                name,
-                mode,
-            },
-        );
+        submit(&mut bench.backend, 0, OpKind::Open { file: FILE, name, mode });
         let early = OpKind::Flush { file: FILE };
         assert_panics(&mut bench.backend, early);
         assert_eq!(drain(&mut bench.backend).len(), 1);

@@ -56,19 +56,11 @@ impl UringBackend {
     pub(crate) fn new(setup: Setup, files: Files, depth: usize) -> Self {
         let mut notes = setup.notes;
         notes.push(files.direct.note.clone());
-        let kind = if setup.sqpoll {
-            BackendKind::Sqpoll
-        } else {
-            BackendKind::Uring
-        };
+        let kind = if setup.sqpoll { BackendKind::Sqpoll } else { BackendKind::Uring };
         Self {
             ring: Ring::new(setup.ring, setup.sqpoll),
             slab: Slab::new(depth),
-            context: Context {
-                root: setup.root,
-                open_flags: files.direct.open_flags(),
-                fixed: setup.fixed,
-            },
+            context: Context { root: setup.root, open_flags: files.direct.open_flags(), fixed: setup.fixed },
             waker: setup.waker,
             waker_watched: false,
             info: BackendInfo {
@@ -130,9 +122,7 @@ impl UringBackend {
     fn finish(&mut self, completion: &cqueue::Entry, done: &mut Vec<Completion>) {
         let key = completion.user_data();
         let answer = completion.result();
-        if matches!(self.slab.get_mut(key).kind, OpKind::FlushDirectory { .. })
-            && self.directory_opened(key, answer)
-        {
+        if matches!(self.slab.get_mut(key).kind, OpKind::FlushDirectory { .. }) && self.directory_opened(key, answer) {
             return;
         }
         let InFlight { token, kind, .. } = self.slab.remove(key);
@@ -145,11 +135,7 @@ impl UringBackend {
             OpKind::Allocate { file, len } if answer == -libc::EOPNOTSUPP => self.extend(file, len),
             _ => outcome(&kind, answer),
         };
-        done.push(Completion {
-            token,
-            result,
-            buffer: kind.into_buffer(),
-        });
+        done.push(Completion { token, result, buffer: kind.into_buffer() });
     }
 
     /// Goes from the first step of a directory flush to the second. False if
@@ -211,15 +197,7 @@ fn outcome(kind: &OpKind, answer: i32) -> Result<(), IoError> {
     match *kind {
         OpKind::Write { len: wanted, .. } | OpKind::Read { len: wanted, .. } => {
             let got = answer as usize; // not negative
-            if got == wanted {
-                Ok(())
-            } else {
-                Err(IoError::Short {
-                    operation,
-                    wanted,
-                    got,
-                })
-            }
+            if got == wanted { Ok(()) } else { Err(IoError::Short { operation, wanted, got }) }
         }
         _ => Ok(()),
     }

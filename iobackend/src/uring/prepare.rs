@@ -26,34 +26,19 @@ impl Context {
     /// operation's buffer or name.
     pub(super) fn entry(&self, kind: &mut OpKind) -> squeue::Entry {
         match kind {
-            OpKind::Write {
-                file,
-                at,
-                buffer,
-                len,
-                durable,
-            } => {
+            OpKind::Write { file, at, buffer, len, durable } => {
                 // With direct I/O into written blocks this is one FUA write or
                 // a write and a device flush, for half the CPU of a linked fsync.
                 let flags = if *durable { libc::RWF_DSYNC } else { 0 };
                 self.write(*file, *at, buffer, *len, flags)
             }
-            OpKind::Read {
-                file,
-                at,
-                buffer,
-                len,
-            } => self.read(*file, *at, buffer, *len),
-            OpKind::Flush { file } => opcode::Fsync::new(fixed(*file))
-                .flags(FsyncFlags::DATASYNC)
-                .build(),
+            OpKind::Read { file, at, buffer, len } => self.read(*file, *at, buffer, *len),
+            OpKind::Flush { file } => opcode::Fsync::new(fixed(*file)).flags(FsyncFlags::DATASYNC).build(),
             OpKind::Open { file, name, mode } => self.open(*file, name, *mode),
             OpKind::Allocate { file, len } => opcode::Fallocate::new(fixed(*file), *len).build(),
             OpKind::FlushDirectory { name } => {
                 let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-                opcode::OpenAt::new(self.root(), name.as_c_ptr())
-                    .flags(flags)
-                    .build()
+                opcode::OpenAt::new(self.root(), name.as_c_ptr()).flags(flags).build()
             }
         }
     }
@@ -65,28 +50,18 @@ impl Context {
     fn write(&self, file: FileSlot, at: u64, data: &[u8], len: usize, flags: i32) -> squeue::Entry {
         let (start, len) = (data.as_ptr(), len as u32); // fits: see limits
         if self.fixed {
-            opcode::WriteFixed::new(fixed(file), start, len, ARENA_INDEX)
-                .offset(at)
-                .rw_flags(flags)
-                .build()
+            opcode::WriteFixed::new(fixed(file), start, len, ARENA_INDEX).offset(at).rw_flags(flags).build()
         } else {
-            opcode::Write::new(fixed(file), start, len)
-                .offset(at)
-                .rw_flags(flags)
-                .build()
+            opcode::Write::new(fixed(file), start, len).offset(at).rw_flags(flags).build()
         }
     }
 
     fn read(&self, file: FileSlot, at: u64, buffer: &mut Buffer, len: usize) -> squeue::Entry {
         let (start, len) = (buffer.as_mut_ptr(), len as u32); // fits: see limits
         if self.fixed {
-            opcode::ReadFixed::new(fixed(file), start, len, ARENA_INDEX)
-                .offset(at)
-                .build()
+            opcode::ReadFixed::new(fixed(file), start, len, ARENA_INDEX).offset(at).build()
         } else {
-            opcode::Read::new(fixed(file), start, len)
-                .offset(at)
-                .build()
+            opcode::Read::new(fixed(file), start, len).offset(at).build()
         }
     }
 

@@ -20,18 +20,8 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) fn new(ring: IoUring, sqpoll: bool) -> Self {
-        let wait_flags = if ring.params().is_feature_no_iowait() {
-            EnterFlags::NO_IOWAIT
-        } else {
-            EnterFlags::empty()
-        };
-        Self {
-            ring,
-            enabled: false,
-            sqpoll,
-            wait_flags,
-            peeked: None,
-        }
+        let wait_flags = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
+        Self { ring, enabled: false, sqpoll, wait_flags, peeked: None }
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -56,10 +46,7 @@ impl Ring {
     pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) {
         // SAFETY: the caller's promise.
         let pushed = unsafe { self.ring.submission().push(entry) };
-        assert!(
-            pushed.is_ok(),
-            "more submissions than the ring was made for"
-        );
+        assert!(pushed.is_ok(), "more submissions than the ring was made for");
     }
 
     /// Takes the next completion.
@@ -121,13 +108,7 @@ impl Ring {
         Ok(())
     }
 
-    fn enter(
-        &self,
-        queued: u32,
-        wanted: u32,
-        flags: EnterFlags,
-        timeout: Option<Duration>,
-    ) -> io::Result<()> {
+    fn enter(&self, queued: u32, wanted: u32, flags: EnterFlags, timeout: Option<Duration>) -> io::Result<()> {
         let limit = timeout.map(Timespec::from);
         let args = SubmitArgs::new();
         let args = limit.as_ref().map_or(args, |limit| args.timespec(limit));

@@ -31,11 +31,7 @@ pub(crate) struct Setup {
 pub(crate) fn set_up(config: &BackendConfig, files: &Files) -> Result<Setup, RingError> {
     let mut notes = Vec::new();
     let sqpoll = config.mode == Mode::Sqpoll;
-    let ring = if sqpoll {
-        build_polled(config, &mut notes)?
-    } else {
-        build_entered(config.depth, &mut notes)?
-    };
+    let ring = if sqpoll { build_polled(config, &mut notes)? } else { build_entered(config.depth, &mut notes)? };
     check_features(&ring)?;
     check_opcodes(&ring)?;
     // Sparse: an entry of -1 is empty.
@@ -55,10 +51,7 @@ pub(crate) fn set_up(config: &BackendConfig, files: &Files) -> Result<Setup, Rin
 }
 
 fn refused(step: &'static str) -> impl Fn(io::Error) -> RingError {
-    move |error| RingError::Refused {
-        step,
-        errno: error.raw_os_error().unwrap_or(libc::EIO),
-    }
+    move |error| RingError::Refused { step, errno: error.raw_os_error().unwrap_or(libc::EIO) }
 }
 
 fn builder() -> Builder {
@@ -77,18 +70,11 @@ fn build_entered(depth: usize, notes: &mut Vec<String>) -> Result<IoUring, RingE
     type Choose = fn(&mut Builder) -> &mut Builder;
     // Completions are finished only when their own thread asks for them, and a
     // flag says when there is anything to ask for.
-    let deferred: Choose = |b| {
-        b.setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-    };
+    let deferred: Choose = |b| b.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
     let cooperative: Choose = |b| b.setup_coop_taskrun().setup_taskrun_flag();
     let plain: Choose = |b| b;
     let choices = [
-        (
-            "SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG (Linux 6.1)",
-            deferred,
-        ),
+        ("SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG (Linux 6.1)", deferred),
         ("COOP_TASKRUN | TASKRUN_FLAG (Linux 5.19)", cooperative),
         ("no flags", plain),
     ];
@@ -105,10 +91,7 @@ fn build_entered(depth: usize, notes: &mut Vec<String>) -> Result<IoUring, RingE
             Err(error) => return Err(refused("setup")(error)),
         }
     }
-    Err(RingError::Refused {
-        step: "setup",
-        errno: libc::EINVAL,
-    })
+    Err(RingError::Refused { step: "setup", errno: libc::EINVAL })
 }
 
 /// A ring whose submissions a kernel thread takes. Deferred task work is not
@@ -135,15 +118,9 @@ fn build_polled(config: &BackendConfig, notes: &mut Vec<String>) -> Result<IoUri
 fn check_features(ring: &IoUring) -> Result<(), RingError> {
     let params = ring.params();
     for (present, what) in [
-        (
-            params.is_feature_ext_arg(),
-            "waiting with a timeout (EXT_ARG)",
-        ),
+        (params.is_feature_ext_arg(), "waiting with a timeout (EXT_ARG)"),
         (params.is_feature_nodrop(), "lossless completion (NODROP)"),
-        (
-            params.is_feature_submit_stable(),
-            "stable submission (SUBMIT_STABLE)",
-        ),
+        (params.is_feature_submit_stable(), "stable submission (SUBMIT_STABLE)"),
     ] {
         if !present {
             return Err(RingError::Missing { what });
@@ -155,10 +132,7 @@ fn check_features(ring: &IoUring) -> Result<(), RingError> {
 /// The opcodes that this crate sends, with or without a registered arena.
 fn opcodes(fixed: bool) -> [(u8, &'static str); 6] {
     let (write, read) = if fixed {
-        (
-            (opcode::WriteFixed::CODE, "WRITE_FIXED"),
-            (opcode::ReadFixed::CODE, "READ_FIXED"),
-        )
+        ((opcode::WriteFixed::CODE, "WRITE_FIXED"), (opcode::ReadFixed::CODE, "READ_FIXED"))
     } else {
         ((opcode::Write::CODE, "WRITE"), (opcode::Read::CODE, "READ"))
     };
@@ -195,10 +169,7 @@ fn check_opcodes(ring: &IoUring) -> Result<(), RingError> {
 /// pages anew. False if the system does not allow it.
 fn register_arena(ring: &IoUring, region: &Arc<Region>, notes: &mut Vec<String>) -> bool {
     let (start, len) = region.extent();
-    let extent = libc::iovec {
-        iov_base: start.cast(),
-        iov_len: len,
-    };
+    let extent = libc::iovec { iov_base: start.cast(), iov_len: len };
     // SAFETY: the range is one live mapping. The backend keeps the region
     // referenced for as long as it may send operations on it, and the kernel
     // has its pages pinned until it is done with the ring.
@@ -208,14 +179,10 @@ fn register_arena(ring: &IoUring, region: &Arc<Region>, notes: &mut Vec<String>)
             true
         }
         Err(error) => {
-            let hint = if error.raw_os_error() == Some(libc::ENOMEM) {
-                ": RLIMIT_MEMLOCK is below what it needs"
-            } else {
-                ""
-            };
-            notes.push(format!(
-                "io_uring: arena of {len} bytes not registered, plain transfers instead: {error}{hint}"
-            ));
+            let hint =
+                if error.raw_os_error() == Some(libc::ENOMEM) { ": RLIMIT_MEMLOCK is below what it needs" } else { "" };
+            notes
+                .push(format!("io_uring: arena of {len} bytes not registered, plain transfers instead: {error}{hint}"));
             false
         }
     }

@@ -26,10 +26,7 @@ impl Slab {
     pub(super) fn new(depth: usize) -> Self {
         // Lowest index on top: a shallow queue stays in few cache lines.
         let free = (0..depth as u32).rev().collect();
-        Self {
-            entries: (0..depth).map(|_| None).collect(),
-            free,
-        }
+        Self { entries: (0..depth).map(|_| None).collect(), free }
     }
 
     pub(super) fn depth(&self) -> usize {
@@ -56,11 +53,7 @@ impl Slab {
         };
         let place = &mut self.entries[index as usize];
         assert!(place.is_none(), "a free entry is in use");
-        let in_flight = place.insert(InFlight {
-            token: op.token,
-            kind: op.kind,
-            directory: None,
-        });
+        let in_flight = place.insert(InFlight { token: op.token, kind: op.kind, directory: None });
         (u64::from(index), in_flight)
     }
 

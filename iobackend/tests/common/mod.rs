@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use iobackend::{
-    Arena, Backend, BackendConfig, Buffer, Completion, FileName, FileSlot, IoBackend, IoError,
-    Mode, Op, OpKind, OpenMode, open,
+    Arena, Backend, BackendConfig, Buffer, Completion, FileName, FileSlot, IoBackend, IoError, Mode, Op, OpKind,
+    OpenMode, open,
 };
 
 /// Bytes of one transfer: a multiple of every alignment that the crate accepts.
@@ -69,12 +69,7 @@ pub fn bench(mode: Mode, direct: bool, place: &Path) -> Option<Bench> {
     config.mode = mode;
     config.direct = direct;
     match open(&config, &arena) {
-        Ok(backend) => Some(Bench {
-            backend,
-            arena,
-            spare: Vec::new(),
-            directory,
-        }),
+        Ok(backend) => Some(Bench { backend, arena, spare: Vec::new(), directory }),
         Err(error) if mode == Mode::Sync => panic!("{error}"),
         Err(error) => {
             println!("skipped: {error}");
@@ -101,31 +96,17 @@ pub fn every_backend(test: impl Fn(&mut Bench)) {
 /// One block of a file.
 pub fn write(file: FileSlot, block: u64, buffer: Buffer, durable: bool) -> OpKind {
     let (at, len) = (block * BLOCK as u64, BLOCK);
-    OpKind::Write {
-        file,
-        at,
-        buffer,
-        len,
-        durable,
-    }
+    OpKind::Write { file, at, buffer, len, durable }
 }
 
 /// One block of a file.
 pub fn read(file: FileSlot, block: u64, buffer: Buffer) -> OpKind {
     let (at, len) = (block * BLOCK as u64, BLOCK);
-    OpKind::Read {
-        file,
-        at,
-        buffer,
-        len,
-    }
+    OpKind::Read { file, at, buffer, len }
 }
 
 pub fn submit(backend: &mut Backend, token: u64, kind: OpKind) {
-    assert!(
-        backend.submit(Op { token, kind }).is_ok(),
-        "the backend is full"
-    );
+    assert!(backend.submit(Op { token, kind }).is_ok(), "the backend is full");
 }
 
 /// Waits for everything in flight.
