@@ -52,20 +52,30 @@ pub struct Parker(Arc<Bell>);
 
 #[derive(Debug, Default)]
 struct Bell {
-    rung: Mutex<bool>,
+    state: Mutex<BellState>,
     changed: Condvar,
 }
 
+#[derive(Debug, Default)]
+struct BellState {
+    rung: bool,
+    /// Somebody sleeps: without this every ring would make a system call.
+    asleep: bool,
+}
+
 impl Bell {
-    // No code runs under the lock that could leave the flag half-changed, so a
+    // No code runs under the lock that could leave the state half-changed, so a
     // panicked holder does not matter.
-    fn rung(&self) -> MutexGuard<'_, bool> {
-        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, BellState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ring(&self) {
-        *self.rung() = true;
-        self.changed.notify_one();
+        let mut state = self.state();
+        state.rung = true;
+        if state.asleep {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -84,24 +94,23 @@ impl Parker {
 
     /// Sleeps until woken, or until `timeout` has passed (`None`: never).
     /// Returns at once if a wake came since the last call. Uses the wake up.
-    pub fn park(&self, timeout: Option<Duration>) {
-        let rung = self.0.rung();
-        let mut rung = match timeout {
-            None => self.0.changed.wait_while(rung, |rung| !*rung).unwrap_or_else(PoisonError::into_inner),
+    pub fn park(&mut self, timeout: Option<Duration>) {
+        let mut state = self.0.state();
+        state.asleep = true;
+        let changed = &self.0.changed;
+        let mut state = match timeout {
+            None => changed.wait_while(state, |state| !state.rung).unwrap_or_else(PoisonError::into_inner),
             Some(timeout) => {
-                self.0
-                    .changed
-                    .wait_timeout_while(rung, timeout, |rung| !*rung)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0
+                let waited = changed.wait_timeout_while(state, timeout, |state| !state.rung);
+                waited.unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        *rung = false;
+        *state = BellState::default();
     }
 
     /// Uses up a wake that came, without sleeping.
-    pub fn clear(&self) {
-        *self.0.rung() = false;
+    pub fn clear(&mut self) {
+        self.0.state().rung = false;
     }
 }
 
@@ -171,13 +180,13 @@ mod tests {
 
     #[test]
     fn a_wake_before_parking_is_kept_and_used_once() {
-        let parker = Parker::new();
+        let mut parker = Parker::new();
         parker.waker().wake();
         parker.waker().wake();
         parker.park(None); // returns: a wake is kept
         parker.waker().wake();
         parker.clear();
-        assert!(!*parker.0.rung());
+        assert!(!parker.0.state().rung);
         parker.park(Some(Duration::ZERO)); // returns: the time is over
     }
 }

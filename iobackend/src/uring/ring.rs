@@ -18,6 +18,16 @@ pub(super) struct Ring {
     peeked: Option<cqueue::Entry>,
 }
 
+/// What the submission queue shows.
+struct Seen {
+    /// Entries that the kernel has not taken.
+    queued: u32,
+    /// They wait for a polling thread that has gone to sleep.
+    poller_sleeps: bool,
+    /// The kernel has completions to post when asked.
+    finished: bool,
+}
+
 impl Ring {
     pub(super) fn new(ring: IoUring, sqpoll: bool) -> Self {
         let wait_flags = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
@@ -65,38 +75,31 @@ impl Ring {
     #[inline]
     pub(super) fn send(&mut self) -> io::Result<()> {
         self.enable()?;
-        let queued = self.queued();
-        let queue = self.ring.submission();
-        let finished = queue.taskrun() || queue.cq_overflow();
-        drop(queue);
-        let unsent = queued > 0 && !self.sqpoll;
-        let asleep = self.poller_sleeps(queued);
-        if !unsent && !asleep && !finished {
+        let seen = self.look();
+        let unsent = seen.queued > 0 && !self.sqpoll;
+        if !unsent && !seen.poller_sleeps && !seen.finished {
             return Ok(());
         }
-        let mut flags = EnterFlags::GETEVENTS;
-        flags.set(EnterFlags::SQ_WAKEUP, asleep);
-        self.enter(queued, 0, flags, None)
+        self.enter(&seen, 0, EnterFlags::empty(), None)
     }
 
     /// Sends what is queued, then blocks until a completion is there or the
     /// time is over. May return early.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.enable()?;
-        let queued = self.queued();
-        let mut flags = EnterFlags::GETEVENTS | self.wait_flags;
-        flags.set(EnterFlags::SQ_WAKEUP, self.poller_sleeps(queued));
-        self.enter(queued, 1, flags, timeout)
+        let seen = self.look();
+        self.enter(&seen, 1, self.wait_flags, timeout)
     }
 
-    /// Entries that the kernel has not taken yet.
-    fn queued(&mut self) -> u32 {
-        self.ring.submission().len() as u32
-    }
-
-    /// Whether entries wait for a polling thread that has gone to sleep.
-    fn poller_sleeps(&mut self, queued: u32) -> bool {
-        self.sqpoll && queued > 0 && self.ring.submission().need_wakeup()
+    #[inline]
+    fn look(&mut self) -> Seen {
+        let queue = self.ring.submission();
+        let queued = queue.len() as u32;
+        Seen {
+            queued,
+            poller_sleeps: self.sqpoll && queued > 0 && queue.need_wakeup(),
+            finished: queue.taskrun() || queue.cq_overflow(),
+        }
     }
 
     /// Binds the ring to this thread, the first time that one uses it.
@@ -108,16 +111,19 @@ impl Ring {
         Ok(())
     }
 
-    fn enter(&self, queued: u32, wanted: u32, flags: EnterFlags, timeout: Option<Duration>) -> io::Result<()> {
+    fn enter(&self, seen: &Seen, wanted: u32, flags: EnterFlags, timeout: Option<Duration>) -> io::Result<()> {
+        // GETEVENTS also when nothing is waited for: once in the kernel, let it
+        // post what has finished.
+        let mut flags = flags | EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+        flags.set(EnterFlags::SQ_WAKEUP, seen.poller_sleeps);
         let limit = timeout.map(Timespec::from);
         let args = SubmitArgs::new();
         let args = limit.as_ref().map_or(args, |limit| args.timespec(limit));
-        let flags = (flags | EnterFlags::EXT_ARG).bits();
         // SAFETY: EXT_ARG says that the argument is the structure that
         // `SubmitArgs` wraps; it and the time that it points to outlive the call.
         let entered = unsafe {
             let submitter = self.ring.submitter();
-            submitter.enter(queued, wanted, flags, Some(&args))
+            submitter.enter(seen.queued, wanted, flags.bits(), Some(&args))
         };
         match entered {
             Ok(_) => Ok(()),
