@@ -239,6 +239,7 @@ impl fmt::Display for RingError {
                         " (forbidden by a seccomp filter or by the sysctl kernel.io_uring_disabled)"
                     }
                     libc::ENOMEM => " (raise the limit on locked memory, RLIMIT_MEMLOCK)",
+                    libc::EINVAL => " (a flag, or the CPU chosen for polling, is not taken here)",
                     libc::EMFILE => " (raise the limit on open files, RLIMIT_NOFILE)",
                     _ => "",
                 })

@@ -5,12 +5,15 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::arena::{Buffer, Region};
 use crate::direct::{DirectIo, PROBE_PREFIX};
 use crate::op::{FileName, FileSlot, OpKind};
+#[cfg(target_os = "linux")]
 use crate::sys;
 
 /// New files belong to the engine's user alone, and so do directories.
@@ -39,6 +42,7 @@ impl Files {
         self.root.join(name)
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

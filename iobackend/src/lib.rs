@@ -106,10 +106,12 @@ pub trait IoBackend {
     /// If the ring is used from a second thread.
     fn poll(&mut self, done: &mut Vec<Completion>);
 
-    /// Hands queued operations to the system and blocks until a completion is
-    /// ready for [`poll`](Self::poll), a [`Waker`] was woken since the last
-    /// wait returned, or `timeout` has passed (`None`: no limit). Returns at
-    /// once if one of these is so already; may return early.
+    /// Blocks until a completion is ready for [`poll`](Self::poll), a
+    /// [`Waker`] was woken since the last wait returned, or `timeout` has
+    /// passed (`None`: no limit); before blocking it hands queued operations to
+    /// the system. Returns at once if one of these is so already, and may
+    /// return early. Returning uses up the wakes so far: look at every source
+    /// of work afterwards.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
 //! Every fixed limit of this crate, and how they relate.
 
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 
 /// Most operations that one backend may hold at a time.
