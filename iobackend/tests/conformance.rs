@@ -14,6 +14,10 @@ use iobackend::{FileName, FileSlot, IoBackend, IoError, Op, OpKind, OpenMode, Op
 
 const FILE: FileSlot = FileSlot(0);
 
+/// A backend is made on one thread and moved to its shard's; wakers go anywhere.
+const fn threads<B: Send, W: Send + Sync>() {}
+const _: () = threads::<iobackend::Backend, iobackend::Waker>();
+
 #[test]
 fn what_was_written_is_read_back() {
     every_backend(|bench| {

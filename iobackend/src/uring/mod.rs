@@ -164,13 +164,13 @@ impl UringBackend {
         extended.map_err(|error| IoError::from_io(Operation::Allocate, &error))
     }
 
-    /// Waits, within bounds, until the kernel has nothing left. False if it
-    /// still does, or cannot be asked.
-    fn drain(&mut self) -> bool {
+    /// Waits until the kernel has nothing left. False if it still does when
+    /// `limit` has passed, or cannot be asked.
+    fn drain(&mut self, limit: Duration) -> bool {
         if !self.ring.is_enabled() {
             return true; // the kernel has seen nothing
         }
-        let deadline = Instant::now() + DRAIN_WAIT_MAX;
+        let deadline = Instant::now() + limit;
         let mut done = Vec::with_capacity(self.slab.depth());
         loop {
             if self.try_poll(&mut done).is_err() {
@@ -215,7 +215,7 @@ impl Drop for UringBackend {
     /// them the whole region, mapped for the life of the process. A leak is
     /// safe; memory that the kernel writes after somebody else got it is not.
     fn drop(&mut self) {
-        if !self.drain() {
+        if !self.drain(DRAIN_WAIT_MAX) {
             let slab = mem::take(&mut self.slab);
             let mut abandoned = ABANDONED.lock().unwrap_or_else(PoisonError::into_inner);
             abandoned.push(slab);

@@ -15,6 +15,7 @@ pub const BLOCK: usize = 4096;
 
 const DEPTH: usize = 8;
 const BUFFERS: usize = 64;
+pub const ARENA_BYTES: usize = BUFFERS * BLOCK;
 
 /// A backend on a directory of its own. Fields are dropped in this order.
 pub struct Bench {
@@ -62,7 +63,7 @@ pub fn places() -> Vec<PathBuf> {
 
 pub fn bench(mode: Mode, direct: bool, place: &Path) -> Option<Bench> {
     let directory = tempfile::tempdir_in(place).unwrap();
-    let arena = Arena::new(BUFFERS * BLOCK).unwrap();
+    let arena = Arena::new(ARENA_BYTES).unwrap();
     let mut config = BackendConfig::new(directory.path());
     config.depth = DEPTH;
     config.file_slots = 4;
