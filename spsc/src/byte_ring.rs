@@ -32,14 +32,9 @@ const WRAP: u64 = u64::MAX;
 /// If `capacity` is 0 or does not fit the address space.
 #[must_use]
 pub fn byte_ring(capacity: usize, window: usize) -> (ByteProducer, ByteConsumer) {
-    let capacity = capacity
-        .checked_next_multiple_of(8)
-        .expect("a ring must fit the address space");
+    let capacity = capacity.checked_next_multiple_of(8).expect("a ring must fit the address space");
     let (writer, reader) = cursor::share(Memory::new(capacity));
-    (
-        ByteProducer::new(writer, window.min(capacity)),
-        ByteConsumer::new(reader),
-    )
+    (ByteProducer::new(writer, window.min(capacity)), ByteConsumer::new(reader))
 }
 
 /// Bytes that a message takes up, with its header and padding.
@@ -73,18 +68,12 @@ mod tests {
                     assert_eq!(receive(&mut rx).unwrap(), []);
                 }
                 let max = tx.message_bytes_max();
-                assert!(
-                    2 * max + 4 * HEADER_BYTES > capacity,
-                    "{max} of {capacity} wastes memory"
-                );
+                assert!(2 * max + 4 * HEADER_BYTES > capacity, "{max} of {capacity} wastes memory");
                 let message = vec![0xA5; max];
                 assert_eq!(send(&mut tx, &message), Ok(()), "{capacity} at {position}");
                 assert_eq!(receive(&mut rx).unwrap(), message);
                 let len = max + 1;
-                assert_eq!(
-                    send(&mut tx, &vec![0; len]),
-                    Err(ReserveError::TooLong { len, max })
-                );
+                assert_eq!(send(&mut tx, &vec![0; len]), Err(ReserveError::TooLong { len, max }));
             }
         }
     }
@@ -107,30 +96,12 @@ mod tests {
         send(&mut tx, &[1; 24]).unwrap();
         send(&mut tx, &[2; 24]).unwrap();
         assert_eq!(tx.used(), 2 * frame_bytes(24));
-        assert_eq!(
-            send(&mut tx, &[3]),
-            Err(ReserveError::Full {
-                used: 64,
-                window: 64
-            })
-        );
+        assert_eq!(send(&mut tx, &[3]), Err(ReserveError::Full { used: 64, window: 64 }));
         receive(&mut rx).unwrap();
-        assert_eq!(
-            send(&mut tx, &[4; 100]),
-            Err(ReserveError::Full {
-                used: 32,
-                window: 64
-            })
-        );
+        assert_eq!(send(&mut tx, &[4; 100]), Err(ReserveError::Full { used: 32, window: 64 }));
         receive(&mut rx).unwrap();
         assert_eq!(send(&mut tx, &[4; 100]), Ok(()));
-        assert_eq!(
-            send(&mut tx, &[]),
-            Err(ReserveError::Full {
-                used: 112,
-                window: 64
-            })
-        );
+        assert_eq!(send(&mut tx, &[]), Err(ReserveError::Full { used: 112, window: 64 }));
         assert_eq!(receive(&mut rx).unwrap(), [4; 100]);
     }
 
@@ -166,13 +137,7 @@ mod tests {
         assert_eq!(batch.peek(), Some(&[0; 4][..]));
         let (first, second) = (batch.next().unwrap(), batch.next().unwrap());
         batch.advance();
-        assert_eq!(
-            send(&mut tx, &[9]),
-            Err(ReserveError::Full {
-                used: 96,
-                window: 96
-            })
-        );
+        assert_eq!(send(&mut tx, &[9]), Err(ReserveError::Full { used: 96, window: 96 }));
         assert_eq!((first, second), (&[0; 4][..], &[1; 4][..]));
         drop(batch);
         assert_eq!(tx.used(), 48);
@@ -185,11 +150,7 @@ mod tests {
         let batch = rx.batch();
         batch.advance();
         send(&mut tx, b"late").unwrap();
-        assert_eq!(
-            batch.next(),
-            None,
-            "a batch holds what was there when it began"
-        );
+        assert_eq!(batch.next(), None, "a batch holds what was there when it began");
         drop(batch);
         assert_eq!(receive(&mut rx).unwrap(), b"late");
     }
@@ -211,11 +172,7 @@ mod tests {
         tx.commit();
         drop(tx);
         assert!(rx.is_disconnected());
-        assert_eq!(
-            receive(&mut rx).unwrap(),
-            [7],
-            "dropping the producer publishes what it staged"
-        );
+        assert_eq!(receive(&mut rx).unwrap(), [7], "dropping the producer publishes what it staged");
 
         let (mut tx, rx) = byte_ring(64, 64);
         drop(rx);

@@ -21,11 +21,7 @@ use crossbeam_utils::CachePadded;
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering};
 
 /// Where positions start: close to the wrap in a debug build, so that every test goes across it.
-const START: usize = if cfg!(debug_assertions) {
-    usize::MAX - 40
-} else {
-    0
-};
+const START: usize = if cfg!(debug_assertions) { usize::MAX - 40 } else { 0 };
 
 /// The memory between the two sides.
 pub(crate) trait Store {
@@ -63,18 +59,8 @@ pub(crate) fn share<S: Store>(store: S) -> (Writer<S>, Reader<S>) {
         consumer_gone: AtomicBool::new(false),
         store,
     });
-    let writer = Writer {
-        shared: Arc::clone(&shared),
-        tail: START,
-        published: START,
-        head_seen: START,
-    };
-    let reader = Reader {
-        shared,
-        head: START,
-        published: START,
-        tail_seen: START,
-    };
+    let writer = Writer { shared: Arc::clone(&shared), tail: START, published: START, head_seen: START };
+    let reader = Reader { shared, head: START, published: START, tail_seen: START };
     (writer, reader)
 }
 
@@ -102,8 +88,7 @@ impl<S: Store> Writer<S> {
     /// What the ring holds now, staged included.
     #[inline]
     pub(crate) fn used(&self) -> usize {
-        self.tail
-            .wrapping_sub(self.shared.head.load(Ordering::Acquire))
+        self.tail.wrapping_sub(self.shared.head.load(Ordering::Acquire))
     }
 
     /// What the ring held when this side last looked: never less than what it holds.
@@ -173,10 +158,7 @@ impl<S: Store> Reader<S> {
     /// What the ring holds now.
     #[inline]
     pub(crate) fn ready(&self) -> usize {
-        self.shared
-            .tail
-            .load(Ordering::Acquire)
-            .wrapping_sub(self.head)
+        self.shared.tail.load(Ordering::Acquire).wrapping_sub(self.head)
     }
 
     /// What the ring held when this side last looked: never more than what it holds.
@@ -195,10 +177,7 @@ impl<S: Store> Reader<S> {
     /// Counts `count` positions as taken.
     #[inline]
     pub(crate) fn take(&mut self, count: usize) {
-        debug_assert!(
-            count <= self.ready_at_least(),
-            "taken before it was published"
-        );
+        debug_assert!(count <= self.ready_at_least(), "taken before it was published");
         self.head = self.head.wrapping_add(count);
     }
 

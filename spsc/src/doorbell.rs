@@ -58,10 +58,7 @@ impl Doorbell {
     /// `wake` must end the consumer's sleep, also when it is called just before the sleep begins
     /// (as `Thread::unpark` and an eventfd do). It runs on the thread of the producer that rings.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self {
-            parked: CachePadded::new(AtomicBool::new(false)),
-            wake: Box::new(wake),
-        }
+        Self { parked: CachePadded::new(AtomicBool::new(false)), wake: Box::new(wake) }
     }
 
     /// Producer: makes sure that the consumer sees what was published before this call.
@@ -81,8 +78,11 @@ impl Doorbell {
 
     #[cold]
     fn wake(&self) {
-        // Several producers may find the consumer parked; the one that turns the flag wakes it.
-        if self.parked.swap(false, Ordering::Relaxed) {
+        // Several producers may find the consumer parked; the one that turns the flag wakes it. An
+        // exchange and not a swap: who comes too late writes nothing, and so cannot disturb the
+        // next park.
+        let turned = self.parked.compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed);
+        if turned.is_ok() {
             (self.wake)();
         }
     }
@@ -108,9 +108,7 @@ impl Doorbell {
 
 impl fmt::Debug for Doorbell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doorbell")
-            .field("parked", &self.parked.load(Ordering::Relaxed))
-            .finish_non_exhaustive()
+        f.debug_struct("Doorbell").field("parked", &self.parked.load(Ordering::Relaxed)).finish_non_exhaustive()
     }
 }
 

@@ -35,20 +35,13 @@ impl Memory {
     /// If `bytes` is 0 or does not fit the address space.
     pub(crate) fn new(bytes: usize) -> Self {
         assert!(bytes > 0, "a byte ring needs memory");
-        let layout =
-            Layout::from_size_align(bytes, LINE_BYTES).expect("a ring must fit the address space");
+        let layout = Layout::from_size_align(bytes, LINE_BYTES).expect("a ring must fit the address space");
         // Zeroed by the kernel as pages are first touched, where the allocator maps them freshly:
         // a large ring costs nothing until it fills.
         // SAFETY: the size is not 0.
         let start = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else {
-            alloc::handle_alloc_error(layout)
-        };
-        Self {
-            start,
-            layout,
-            shadow: Shadow::new(bytes),
-        }
+        let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
+        Self { start, layout, shadow: Shadow::new(bytes) }
     }
 
     #[inline]
@@ -70,10 +63,7 @@ impl Memory {
     ///
     /// The range must lie in the memory, and nobody else may touch it while the slice lives.
     #[inline]
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "two sides share the block and use parts of it"
-    )]
+    #[expect(clippy::mut_from_ref, reason = "two sides share the block and use parts of it")]
     pub(crate) unsafe fn slice_mut(&self, offset: usize, bytes: usize) -> &mut [u8] {
         self.shadow.write(offset, bytes);
         // SAFETY: in bounds and exclusive, by contract; initialised, since allocated zeroed.

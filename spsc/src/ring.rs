@@ -156,24 +156,18 @@ impl<T> Producer<T> {
     /// There must be room for an item.
     #[inline]
     unsafe fn put(&mut self, item: T) {
-        self.writer
-            .store()
-            .slot(self.writer.position())
-            .with_mut(|slot| {
-                // SAFETY: with room for an item, the slot at the tail is the producer's alone ("Room"
-                // in `cursor`) and holds no item that this could leak.
-                unsafe { (*slot).write(item) };
-            });
+        self.writer.store().slot(self.writer.position()).with_mut(|slot| {
+            // SAFETY: with room for an item, the slot at the tail is the producer's alone ("Room"
+            // in `cursor`) and holds no item that this could leak.
+            unsafe { (*slot).write(item) };
+        });
         self.writer.stage(1);
     }
 }
 
 impl<T> fmt::Debug for Producer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer")
-            .field("len", &self.len())
-            .field("capacity", &self.capacity())
-            .finish_non_exhaustive()
+        f.debug_struct("Producer").field("len", &self.len()).field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
 
@@ -203,10 +197,7 @@ impl<T> Consumer<T> {
         if ready < max {
             ready = self.reader.look();
         }
-        Drain {
-            left: ready.min(max),
-            consumer: self,
-        }
+        Drain { left: ready.min(max), consumer: self }
     }
 
     /// Items in the ring now.
@@ -243,15 +234,11 @@ impl<T> Consumer<T> {
     /// The last look at the producer must have shown an item that is not taken yet.
     #[inline]
     unsafe fn get(&mut self) -> T {
-        let item = self
-            .reader
-            .store()
-            .slot(self.reader.position())
-            .with(|slot| {
-                // SAFETY: the slot at the head holds an item ("Window" in `cursor`). It is moved out
-                // once, because the head moves on before anything else can happen.
-                unsafe { (*slot).assume_init_read() }
-            });
+        let item = self.reader.store().slot(self.reader.position()).with(|slot| {
+            // SAFETY: the slot at the head holds an item ("Window" in `cursor`). It is moved out
+            // once, because the head moves on before anything else can happen.
+            unsafe { (*slot).assume_init_read() }
+        });
         self.reader.take(1);
         item
     }
@@ -259,10 +246,7 @@ impl<T> Consumer<T> {
 
 impl<T> fmt::Debug for Consumer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Consumer")
-            .field("len", &self.len())
-            .field("capacity", &self.capacity())
-            .finish_non_exhaustive()
+        f.debug_struct("Consumer").field("len", &self.len()).field("capacity", &self.capacity()).finish_non_exhaustive()
     }
 }
 
@@ -304,9 +288,7 @@ impl<T> Drop for Drain<'_, T> {
 
 impl<T> fmt::Debug for Drain<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Drain")
-            .field("left", &self.left)
-            .finish_non_exhaustive()
+        f.debug_struct("Drain").field("left", &self.left).finish_non_exhaustive()
     }
 }
 
@@ -323,12 +305,8 @@ unsafe impl<T: Send> Sync for Slots<T> {}
 impl<T> Slots<T> {
     fn new(capacity: usize) -> Self {
         assert!(capacity > 0, "a ring needs room for at least one item");
-        let slots = capacity
-            .checked_next_power_of_two()
-            .expect("a ring must fit the address space");
-        let slots = (0..slots)
-            .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
-            .collect();
+        let slots = capacity.checked_next_power_of_two().expect("a ring must fit the address space");
+        let slots = (0..slots).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect();
         Self { slots, capacity }
     }
 
@@ -349,8 +327,7 @@ impl<T> Store for Slots<T> {
         while position != tail {
             // SAFETY: the slots between head and tail hold items ("Window" in `cursor`), and both
             // sides are gone.
-            self.slot(position)
-                .with_mut(|slot| unsafe { (*slot).assume_init_drop() });
+            self.slot(position).with_mut(|slot| unsafe { (*slot).assume_init_drop() });
             position = position.wrapping_add(1);
         }
     }
@@ -371,10 +348,7 @@ mod tests {
                 for item in 0..capacity {
                     assert_eq!(tx.try_push((round, item)), Ok(()));
                 }
-                assert_eq!(
-                    tx.try_push((round, capacity)),
-                    Err(PushError::Full((round, capacity)))
-                );
+                assert_eq!(tx.try_push((round, capacity)), Err(PushError::Full((round, capacity))));
                 for item in 0..capacity {
                     assert_eq!(rx.pop(), Some((round, item)));
                 }
@@ -446,11 +420,7 @@ mod tests {
         assert!(!rx.is_disconnected());
         drop(tx);
         assert!(rx.is_disconnected());
-        assert_eq!(
-            rx.pop(),
-            Some(1),
-            "dropping the producer publishes what it staged"
-        );
+        assert_eq!(rx.pop(), Some(1), "dropping the producer publishes what it staged");
         assert!(rx.is_empty());
 
         let (mut tx, rx) = ring(4);

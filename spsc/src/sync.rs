@@ -46,11 +46,7 @@ pub(crate) struct Shadow(Vec<UnsafeCell<()>>);
 #[cfg(loom)]
 impl Shadow {
     pub(crate) fn new(bytes: usize) -> Self {
-        Self(
-            (0..bytes.div_ceil(8))
-                .map(|_| UnsafeCell::new(()))
-                .collect(),
-        )
+        Self((0..bytes.div_ceil(8)).map(|_| UnsafeCell::new(())).collect())
     }
 
     pub(crate) fn read(&self, offset: usize, bytes: usize) {

@@ -33,12 +33,7 @@ struct Reservation {
 
 impl ByteProducer {
     pub(super) fn new(writer: Writer<Memory>, window: usize) -> Self {
-        Self {
-            writer,
-            window,
-            offset: 0,
-            reserved: None,
-        }
+        Self { writer, window, offset: 0, reserved: None }
     }
 
     /// Room for a message of `len` bytes, to be written and then staged with
@@ -63,25 +58,14 @@ impl ByteProducer {
         }
         let frame = frame_bytes(len);
         let to_end = self.capacity() - self.offset;
-        let (offset, needed) = if frame <= to_end {
-            (self.offset, frame)
-        } else {
-            (0, to_end + frame)
-        };
+        let (offset, needed) = if frame <= to_end { (self.offset, frame) } else { (0, to_end + frame) };
         if self.writer.used_at_most() + needed > self.window {
             let used = self.writer.look();
             if used > 0 && used + needed > self.window {
-                return Err(ReserveError::Full {
-                    used,
-                    window: self.window,
-                });
+                return Err(ReserveError::Full { used, window: self.window });
             }
         }
-        self.reserved = Some(Reservation {
-            offset,
-            len,
-            needed,
-        });
+        self.reserved = Some(Reservation { offset, len, needed });
         // SAFETY: the frame ends before the memory does, by choice of the offset. It is in the
         // room behind the tail, which is the producer's ("Room" in `cursor`): either the window,
         // no larger than the memory, holds `used + needed`; or the ring is empty, and no message
@@ -96,11 +80,7 @@ impl ByteProducer {
     /// If nothing is reserved: no [`reserve`](Self::reserve) since the last commit, or it failed.
     #[inline]
     pub fn commit(&mut self) {
-        let Reservation {
-            offset,
-            len,
-            needed,
-        } = self.reserved.take().expect("commit without a reservation");
+        let Reservation { offset, len, needed } = self.reserved.take().expect("commit without a reservation");
         let memory = self.writer.store();
         if offset != self.offset {
             // SAFETY: a multiple of 8 before the end of the memory, and the first of the bytes
@@ -194,20 +174,12 @@ impl fmt::Display for ReserveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full { used, window } => {
-                write!(
-                    f,
-                    "the ring holds {used} of {window} bytes; try again when its consumer has moved on"
-                )
+                write!(f, "the ring holds {used} of {window} bytes; try again when its consumer has moved on")
             }
             Self::TooLong { len, max } => {
-                write!(
-                    f,
-                    "a message of {len} bytes never fits this ring; send at most {max}, or make it larger"
-                )
+                write!(f, "a message of {len} bytes never fits this ring; send at most {max}, or make it larger")
             }
-            Self::Disconnected => {
-                f.write_str("the ring's consumer is gone; no message will be taken again")
-            }
+            Self::Disconnected => f.write_str("the ring's consumer is gone; no message will be taken again"),
         }
     }
 }
