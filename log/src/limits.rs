@@ -58,8 +58,8 @@ pub const PREPARE_RETRY_NS: u64 = 500_000_000;
 
 const _: () = {
     assert!(FRAME_STREAMS_MAX <= u16::MAX as usize);
-    assert!(FRAME_BYTES_MAX % BLOCK_BYTES == 0 && ZERO_SLICE_BYTES % BLOCK_BYTES == 0);
-    assert!(FOOTER_SLICE_BYTES % BLOCK_BYTES == 0 && READ_BYTES_FIRST % BLOCK_BYTES == 0);
+    assert!(FRAME_BYTES_MAX.is_multiple_of(BLOCK_BYTES) && ZERO_SLICE_BYTES.is_multiple_of(BLOCK_BYTES));
+    assert!(FOOTER_SLICE_BYTES.is_multiple_of(BLOCK_BYTES) && READ_BYTES_FIRST.is_multiple_of(BLOCK_BYTES));
     assert!(FOOTER_BYTES_MAX <= u32::MAX as usize);
     assert!(FRAMES_IN_FLIGHT + READS_IN_FLIGHT + SEALING_MAX + 4 <= IO_DEPTH);
     assert!(READS_IN_FLIGHT + SEALING_MAX + 2 < FILE_SLOTS);

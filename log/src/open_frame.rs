@@ -115,6 +115,9 @@ impl OpenFrame {
     fn chain(&mut self, streams: &mut [Stream]) {
         let lanes = &mut self.lanes;
         let count = std::mem::take(&mut lanes.waiting);
+        if count == 0 {
+            return;
+        }
         let mut links = [Link::from_bytes([0; 32]); LANES];
         let mut records: [&[u8]; LANES] = [&[]; LANES];
         for lane in 0..count {

@@ -47,7 +47,7 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
 
     /// The bytes from `at` on: `want` of them, or as many as the file has.
     pub(crate) fn bytes(&mut self, at: u64, want: usize) -> Result<&[u8], LogError> {
-        debug_assert!(at % BLOCK_BYTES as u64 == 0 && want <= SCAN_BUFFER_BYTES);
+        debug_assert!(at.is_multiple_of(BLOCK_BYTES as u64) && want <= SCAN_BUFFER_BYTES);
         let until = (at + want as u64).min(self.end);
         if at < self.window.start || until > self.window.end {
             self.fill(at)?;
@@ -90,7 +90,7 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
             Err(fault) => return Ok(Err(fault)),
         };
         let length = trailer_at.saturating_sub(trailer.footer);
-        if trailer.footer % BLOCK_BYTES as u64 != 0 || length == 0 {
+        if !trailer.footer.is_multiple_of(BLOCK_BYTES as u64) || length == 0 {
             return Ok(Err(Fault::Shape));
         }
         let mut whole = Vec::new();

@@ -173,7 +173,6 @@ struct InFlight {
     segment: SegmentId,
     end: u64,
     durable_mark: u64,
-    has_records: bool,
     done: bool,
 }
 
@@ -340,11 +339,9 @@ impl<B: IoBackend> Log<B> {
                 return Room::Busy;
             }
         }
-        if !self.segment_has(length, entries) {
-            if !self.rotate(now) {
-                self.hurry = true;
-                return if self.next.failure.is_some() { Room::NoSpace } else { Room::Busy };
-            }
+        if !self.segment_has(length, entries) && !self.rotate(now) {
+            self.hurry = true;
+            return if self.next.failure.is_some() { Room::NoSpace } else { Room::Busy };
         }
         if self.open.is_none() {
             let Some(buffer) = self.free.pop() else {
@@ -452,14 +449,7 @@ impl<B: IoBackend> Log<B> {
         self.next_sequence += 1;
         let (file, segment, end) = (active.slot, active.header.id, active.cursor);
         self.count(&open, &header);
-        self.in_flight.push_back(InFlight {
-            sequence: header.sequence,
-            segment,
-            end,
-            durable_mark,
-            has_records: !header.mark,
-            done: false,
-        });
+        self.in_flight.push_back(InFlight { sequence: header.sequence, segment, end, durable_mark, done: false });
         let OpenFrame { buffer, mut table, .. } = open;
         table.clear();
         self.spare_table = table;

@@ -138,7 +138,7 @@ impl FooterHeader {
             last_crc: u32_at(bytes, 80),
         };
         let shape = header.first_sequence <= header.next_sequence
-            && header.position % BLOCK_BYTES as u64 == 0
+            && header.position.is_multiple_of(BLOCK_BYTES as u64)
             && header.streams.max(header.index) <= u32::MAX / STREAM_ENTRY_BYTES as u32 / 2
             && header.length() == u32_at(bytes, 12) as usize;
         if shape { Ok(header) } else { Err(Fault::Shape) }
