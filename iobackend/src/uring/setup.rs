@@ -30,8 +30,16 @@ pub(crate) struct Setup {
 /// Makes a ring for `config`, disabled.
 pub(crate) fn set_up(config: &BackendConfig, files: &Files) -> Result<Setup, RingError> {
     let mut notes = Vec::new();
-    let sqpoll = config.mode == Mode::Sqpoll;
-    let ring = if sqpoll { build_polled(config, &mut notes)? } else { build_entered(config.depth, &mut notes)? };
+    let ring = if config.mode == Mode::Sqpoll {
+        build_polled(config, &mut notes)?
+    } else {
+        build_entered(config.depth, &CHOICES, &mut notes)?
+    };
+    equip(ring, files, notes)
+}
+
+/// Checks a new ring, registers what it works with, and restricts it.
+pub(super) fn equip(ring: IoUring, files: &Files, mut notes: Vec<String>) -> Result<Setup, RingError> {
     check_features(&ring)?;
     check_opcodes(&ring)?;
     // Sparse: an entry of -1 is empty.
@@ -41,8 +49,8 @@ pub(crate) fn set_up(config: &BackendConfig, files: &Files) -> Result<Setup, Rin
     let fixed = register_arena(&ring, files.region(), &mut notes);
     restrict(&ring, fixed)?;
     Ok(Setup {
+        sqpoll: ring.params().is_setup_sqpoll(),
         ring,
-        sqpoll,
         fixed,
         waker: Arc::new(EventWaker::new().map_err(refused("making an eventfd"))?),
         root: File::open(files.root()).map_err(refused("opening the data directory"))?,
@@ -65,20 +73,22 @@ fn entries(depth: usize) -> u32 {
     (depth + INTERNAL_ENTRIES).next_power_of_two() as u32
 }
 
-/// A ring that its thread enters: with the newest flags that the kernel takes.
-fn build_entered(depth: usize, notes: &mut Vec<String>) -> Result<IoUring, RingError> {
-    type Choose = fn(&mut Builder) -> &mut Builder;
-    // Completions are finished only when their own thread asks for them, and a
-    // flag says when there is anything to ask for.
-    let deferred: Choose = |b| b.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
-    let cooperative: Choose = |b| b.setup_coop_taskrun().setup_taskrun_flag();
-    let plain: Choose = |b| b;
-    let choices = [
-        ("SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG (Linux 6.1)", deferred),
-        ("COOP_TASKRUN | TASKRUN_FLAG (Linux 5.19)", cooperative),
-        ("no flags", plain),
-    ];
-    for (name, choose) in choices {
+/// A way to set a ring up, and its name in the report.
+pub(super) type Choice = (&'static str, fn(&mut Builder) -> &mut Builder);
+
+/// Best first. With deferred task work, completions are finished only when
+/// their own thread asks for them, and a flag says when there is anything to ask for.
+pub(super) const CHOICES: [Choice; 3] = [
+    ("SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG (Linux 6.1)", |b| {
+        b.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag()
+    }),
+    ("COOP_TASKRUN | TASKRUN_FLAG (Linux 5.19)", |b| b.setup_coop_taskrun().setup_taskrun_flag()),
+    ("no flags", |b| b),
+];
+
+/// A ring that its thread enters: with the first choice that the kernel takes.
+pub(super) fn build_entered(depth: usize, choices: &[Choice], notes: &mut Vec<String>) -> Result<IoUring, RingError> {
+    for &(name, choose) in choices {
         let mut builder = builder();
         match choose(&mut builder).build(entries(depth)) {
             Ok(ring) => {
@@ -101,7 +111,8 @@ fn build_polled(config: &BackendConfig, notes: &mut Vec<String>) -> Result<IoUri
     builder.setup_sqpoll(SQPOLL_IDLE_MS);
     let mut note = format!("io_uring: submission polling, idle after {SQPOLL_IDLE_MS} ms");
     if let Some(cpu) = config.sqpoll_cpu {
-        builder.setup_sqpoll_cpu(cpu as u32);
+        // One that does not fit is none, and the kernel says so.
+        builder.setup_sqpoll_cpu(u32::try_from(cpu).unwrap_or(u32::MAX));
         note += &format!(", on CPU {cpu}");
     }
     if let Some(fd) = config.sqpoll_attach {

@@ -3,6 +3,7 @@
 use io_uring::opcode;
 
 use super::*;
+use crate::direct::DirectIo;
 use crate::{Arena, Backend, BackendConfig, FileName, Mode, OpenMode, open};
 
 /// A ring, or none where the system has none to give.
@@ -19,6 +20,49 @@ fn ring(mode: Mode) -> Option<(UringBackend, Arena, tempfile::TempDir)> {
             println!("skipped: {error}");
             None
         }
+    }
+}
+
+/// What older kernels get: this one takes their flags too.
+#[test]
+fn every_choice_of_flags_serves() {
+    for (first, (name, _)) in setup::CHOICES.iter().enumerate() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut arena = Arena::new(8192).unwrap();
+        let direct = DirectIo::probe(directory.path(), true);
+        let files = Files::new(directory.path().into(), 1, direct, Arc::clone(arena.region()));
+        let mut notes = Vec::new();
+        let set_up = setup::build_entered(2, &setup::CHOICES[first..], &mut notes)
+            .and_then(|ring| setup::equip(ring, &files, notes));
+        let mut backend = match set_up {
+            Ok(setup) => UringBackend::new(setup, files, 2),
+            Err(error) => return println!("skipped: {name}: {error}"),
+        };
+        println!("{}", backend.info());
+        let (file, mode) = (FileSlot(0), OpenMode::CreateNew);
+        let name = FileName::new("data").unwrap();
+        backend.run(OpKind::Open { file, name, mode }).0.unwrap();
+        let (at, len) = (0, 4096);
+        let mut done = Vec::with_capacity(2);
+        for token in 0..100 {
+            // Every other one without a wait: polling alone must get there too.
+            let buffer = done.pop().and_then(|last: Completion| last.buffer);
+            let buffer = buffer.unwrap_or_else(|| arena.take(len).unwrap());
+            let kind = OpKind::Write { file, at, buffer, len, durable: true };
+            backend.submit(Op { token, kind }).unwrap();
+            while done.is_empty() {
+                if token.is_multiple_of(2) {
+                    backend.wait(None).unwrap();
+                } else {
+                    std::thread::yield_now();
+                }
+                backend.poll(&mut done);
+            }
+            assert_eq!(done[0].token, token);
+            assert_eq!(done[0].result, Ok(()));
+        }
+        backend.waker().wake();
+        backend.wait(None).unwrap();
     }
 }
 
