@@ -354,12 +354,13 @@ fn a_backend_dropped_unused_or_elsewhere_does_no_harm() {
     });
     every_backend(|bench| {
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let shard = scope.spawn(|| {
                 bench.create(FILE, "data");
                 let buffer = bench.buffer();
                 submit(&mut bench.backend, 0, write(FILE, 0, buffer, true));
                 bench.backend.poll(&mut Vec::with_capacity(1));
             });
+            shard.join().unwrap();
         });
         // The thread that the ring is bound to is gone; this one drops it.
     });
