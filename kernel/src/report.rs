@@ -66,6 +66,12 @@ impl Kernel {
         self.tables.index.get(tenant, stream)
     }
 
+    /// How many slots were given: they are numbered from 0 to this.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.tables.slots()
+    }
+
     /// The stream in a slot.
     ///
     /// # Panics

@@ -153,6 +153,10 @@ impl Tables {
         self.tenant_slots.range((from, Unbounded)).map(|(_, &tenant)| self.tenant(tenant))
     }
 
+    pub(crate) fn slots(&self) -> usize {
+        self.streams.len()
+    }
+
     pub(crate) fn tenant_count(&self) -> usize {
         self.tenants.len()
     }

@@ -1,1 +1,16 @@
 //! One core's event loop: drain, apply, seal, submit, reap, answer.
+//!
+//! [`Shard::turn`] is the loop's body; the modules are its steps. [`port()`] makes the rings between a client and a shard, and
+//! [`wire`] says what crosses them.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod drain;
+pub mod limits;
+mod port;
+mod read;
+mod shard;
+pub mod wire;
+
+pub use port::{ClientPort, ShardPort, port};
+pub use shard::{Control, Progress, Shard, ShardStats};

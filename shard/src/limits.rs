@@ -1,0 +1,33 @@
+//! The bounds of a shard's loop, and how they relate to those of the log and the kernel.
+
+/// Requests taken from one port before the next port has its turn.
+pub const BATCH_REQUESTS: usize = 128;
+/// Requests taken in one turn over all ports: about 100 µs of work, so that completions are seen in time.
+pub const TURN_REQUESTS: usize = 1024;
+/// Clients that may be attached to a shard.
+pub const PORTS_MAX: usize = 1024;
+/// Requests that one client may have in flight on one shard, unless it asks for fewer.
+pub const IN_FLIGHT_DEFAULT: usize = 8192;
+/// The most that may be configured.
+pub const IN_FLIGHT_MAX: usize = 1 << 20;
+/// Bytes of requests that may wait in a client's ring: what waits in a ring is latency.
+pub const REQUEST_WINDOW_BYTES: usize = 256 << 10;
+/// Payload bytes of one request, over all its records.
+pub const REQUEST_PAYLOAD_MAX: u32 = 1536 << 10;
+/// Records of one request.
+pub const REQUEST_RECORDS_MAX: u32 = 4096;
+/// The longest request, as it lies in the ring.
+pub const REQUEST_BYTES_MAX: usize =
+    crate::wire::HEADER_BYTES + REQUEST_PAYLOAD_MAX as usize + 4 * REQUEST_RECORDS_MAX as usize;
+/// Bytes of records that one read gives, unless a single record has more.
+pub const READ_BYTES_MAX: u32 = 1 << 20;
+/// The longest message of read data: one longest record, or a full read.
+pub const DATA_BYTES_MAX: usize = REQUEST_PAYLOAD_MAX as usize + crate::wire::RECORD_BYTES;
+
+const _: () = {
+    use log::format::frame::RECORD_HEADER_BYTES;
+    let records = REQUEST_PAYLOAD_MAX as usize + REQUEST_RECORDS_MAX as usize * (RECORD_HEADER_BYTES + 7);
+    assert!(records <= log::limits::REQUEST_RECORDS_BYTES_MAX, "every request fits one frame");
+    assert!(READ_BYTES_MAX as usize <= DATA_BYTES_MAX);
+    assert!(kernel::LISTING_BYTES_MAX as usize <= DATA_BYTES_MAX);
+};

@@ -1,0 +1,136 @@
+//! Reads: begun when the log and the client's data ring have room, handed out when the log has the records.
+
+use crate::answer::stage;
+use crate::limits::{DATA_BYTES_MAX, READ_BYTES_MAX};
+use crate::port::ShardPort;
+use crate::shard::{Attached, Shard};
+use crate::wire::{Done, Failure, RECORD_BYTES, Reply, put_record};
+use iobackend::IoBackend;
+use kernel::StreamSlot;
+use log::{ReadError, ReadRequest, ReadyRead};
+use spsc::ReserveError;
+
+/// A read that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueuedRead {
+    pub(crate) token: u64,
+    pub(crate) slot: StreamSlot,
+    pub(crate) from: u64,
+    /// The stream's end when it was asked.
+    pub(crate) next: u64,
+    pub(crate) records_max: u32,
+    /// Bytes of data that it may bring.
+    pub(crate) want: usize,
+}
+
+/// What handing a read out came to.
+enum Handed {
+    Reply(Result<Done, Failure>),
+    /// The data ring has no room for so many bytes: to be read again when it has.
+    NoRoom(usize),
+}
+
+impl<B: IoBackend> Shard<B> {
+    /// Hands out the reads that are done, then begins waiting ones.
+    pub(crate) fn read(&mut self) -> bool {
+        let mut worked = false;
+        while self.hand_out_read() {
+            worked = true;
+        }
+        if self.queued_reads > 0 {
+            worked |= self.begin_reads();
+        }
+        self.publish() || worked
+    }
+
+    fn begin_reads(&mut self) -> bool {
+        let mut begun = false;
+        for at in 0..self.ports.len() {
+            let Some(Attached { port, owed, reads, promised, .. }) = &mut self.ports[at] else {
+                continue;
+            };
+            while let Some(&read) = reads.front()
+                && self.log.can_read()
+            {
+                let used = port.data.used() + *promised;
+                if used > 0 && used + read.want > port.data.window() / 2 {
+                    break;
+                }
+                reads.pop_front();
+                self.queued_reads -= 1;
+                *owed += 1;
+                *promised += read.want;
+                let ticket = self.reading.iter().position(Option::is_none);
+                let ticket = ticket.expect("the log has as many places for reads");
+                self.reading[ticket] = Some((at, read));
+                self.log.read(ReadRequest {
+                    ticket: ticket as u64,
+                    index: read.slot.0,
+                    from: read.from,
+                    // Not beyond the end as it was when the read was asked: what came later may not be settled.
+                    records_max: u64::from(read.records_max).min(read.next - read.from) as u32,
+                    bytes_max: (read.want as u64).min(u64::from(READ_BYTES_MAX)),
+                    record_overhead: RECORD_BYTES as u32,
+                });
+                begun = true;
+            }
+        }
+        begun
+    }
+
+    /// Hands out one read that is done, if there is one.
+    fn hand_out_read(&mut self) -> bool {
+        let Some(ready) = self.log.ready_read() else {
+            return false;
+        };
+        let (place, ticket) = (ready.place, ready.request.ticket as usize);
+        let Some((at, read)) = self.reading[ticket].take() else {
+            unreachable!("a ticket is kept while its read is in flight");
+        };
+        let Some(Some(Attached { port, owed, dirty, reads, promised })) = self.ports.get_mut(at) else {
+            unreachable!("a port is kept while answers are owed to it");
+        };
+        *owed -= 1;
+        *promised -= read.want;
+        match hand_out(port, &ready, &read) {
+            Handed::Reply(outcome) => {
+                stage(&mut port.replies, Reply { token: read.token, outcome });
+                *dirty = true;
+                self.staged = true;
+            }
+            Handed::NoRoom(want) => {
+                reads.push_front(QueuedRead { want, ..read });
+                self.queued_reads += 1;
+            }
+        }
+        self.log.finish_read(place);
+        true
+    }
+}
+
+fn hand_out(port: &mut ShardPort, ready: &ReadyRead<'_>, read: &QueuedRead) -> Handed {
+    let (records, bytes) = match ready.size() {
+        Ok(size) => size,
+        Err(ReadError::Damaged(damage)) => {
+            let (segment, byte) = (damage.segment, damage.bytes.start);
+            return Handed::Reply(Err(Failure::Damaged { segment, byte, offset: read.from }));
+        }
+        Err(ReadError::Io(failure)) => {
+            return Handed::Reply(Err(Failure::ReadFailed { segment: failure.segment, error: failure.source }));
+        }
+        Err(_) => return Handed::Reply(Err(Failure::ShardFailed)),
+    };
+    let bytes = bytes as usize;
+    debug_assert!(bytes <= DATA_BYTES_MAX);
+    match port.data.reserve(bytes) {
+        Ok(out) => {
+            let mut at = 0;
+            ready.for_each(|record| at += put_record(&mut out[at..], record));
+            port.data.commit();
+        }
+        Err(ReserveError::Full { .. }) => return Handed::NoRoom(bytes),
+        // Nobody is there to read it, or a record is longer than this build takes: neither can be waited for.
+        Err(_) => return Handed::Reply(Err(Failure::ShardFailed)),
+    }
+    Handed::Reply(Ok(Done::Read { records, next: read.next }))
+}

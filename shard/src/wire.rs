@@ -1,0 +1,509 @@
+//! What crosses the rings between a client and a shard: requests, replies, read data.
+//!
+//! A request lies in the client's byte ring as a fixed header and a body, and is used where it lies. All integers
+//! are little-endian. Both ends are of one build, but the shard takes nothing for granted: what does not decode is refused.
+
+use kernel::{Command, Malformed, NAME_BYTES_MAX, Records, Refusal, StreamId, TenantId};
+use log::SegmentId;
+use log::format::frame::RECORD_HEADER_BYTES;
+
+/// Bytes of a request before its body.
+pub const HEADER_BYTES: usize = 40;
+/// Bytes of a record in read data before its payload.
+pub const RECORD_BYTES: usize = 32;
+
+/// What a request asks for, by its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Code {
+    CreateTenant = 1,
+    CreateStream,
+    Append,
+    Head,
+    Read,
+    Resolve,
+    ListTenants,
+    ListStreams,
+    DeleteStream,
+    DeleteTenant,
+}
+
+const CODES: [Code; 10] = [
+    Code::CreateTenant,
+    Code::CreateStream,
+    Code::Append,
+    Code::Head,
+    Code::Read,
+    Code::Resolve,
+    Code::ListTenants,
+    Code::ListStreams,
+    Code::DeleteStream,
+    Code::DeleteTenant,
+];
+
+/// A request as a client makes it.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    /// Make a tenant.
+    CreateTenant {
+        /// Its name, from which its id derives.
+        name: &'a str,
+    },
+    /// Make a stream.
+    CreateStream {
+        /// In which tenant.
+        tenant: TenantId,
+        /// Its name.
+        name: &'a str,
+    },
+    /// Append records, all or none.
+    Append {
+        /// In which tenant.
+        tenant: TenantId,
+        /// To which stream.
+        stream: StreamId,
+        /// The offset that the first is to have.
+        expected: Option<u64>,
+        /// Their payloads.
+        records: &'a [&'a [u8]],
+    },
+    /// Ask for a stream's end.
+    Head {
+        /// In which tenant.
+        tenant: TenantId,
+        /// Of which stream.
+        stream: StreamId,
+    },
+    /// Read records.
+    Read {
+        /// In which tenant.
+        tenant: TenantId,
+        /// Of which stream.
+        stream: StreamId,
+        /// From this offset on.
+        from: u64,
+        /// Records at the most.
+        records_max: u32,
+        /// Bytes at the most; one record is given even if it has more.
+        bytes_max: u32,
+    },
+    /// Ask for a stream's id by its name.
+    Resolve {
+        /// In which tenant.
+        tenant: TenantId,
+        /// The stream's name.
+        name: &'a str,
+    },
+    /// List the tenants of a shard, in order of id.
+    ListTenants {
+        /// Those after this one.
+        after: Option<TenantId>,
+    },
+    /// List a tenant's streams, in order of id.
+    ListStreams {
+        /// Which tenant.
+        tenant: TenantId,
+        /// Those after this one.
+        after: StreamId,
+    },
+    /// Delete a stream (softly: its records stay in the log).
+    DeleteStream {
+        /// In which tenant.
+        tenant: TenantId,
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// Delete a tenant (softly).
+    DeleteTenant {
+        /// Which tenant.
+        tenant: TenantId,
+    },
+}
+
+/// The fixed part of a request.
+#[derive(Clone, Copy, Default)]
+struct Fixed {
+    code: u8,
+    tenant: u64,
+    stream: u32,
+    present: bool,
+    a: u64,
+    b: u32,
+    c: u32,
+}
+
+impl Request<'_> {
+    /// Bytes of the request in the ring.
+    #[inline]
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        HEADER_BYTES
+            + match self {
+                Request::CreateTenant { name } | Request::CreateStream { name, .. } | Request::Resolve { name, .. } => {
+                    name.len()
+                }
+                Request::Append { records, .. } => records.iter().map(|record| 4 + record.len()).sum(),
+                _ => 0,
+            }
+    }
+
+    /// Writes the request into `out`, which has [`encoded_bytes`](Self::encoded_bytes).
+    #[inline]
+    pub fn encode(&self, token: u64, out: &mut [u8]) {
+        let fixed = self.fixed();
+        out[0..8].copy_from_slice(&token.to_le_bytes());
+        out[8..16].copy_from_slice(&fixed.tenant.to_le_bytes());
+        out[16..20].copy_from_slice(&fixed.stream.to_le_bytes());
+        out[20..24].copy_from_slice(&[fixed.code, u8::from(fixed.present), 0, 0]);
+        out[24..32].copy_from_slice(&fixed.a.to_le_bytes());
+        out[32..36].copy_from_slice(&fixed.b.to_le_bytes());
+        out[36..40].copy_from_slice(&fixed.c.to_le_bytes());
+        match self {
+            Request::CreateTenant { name } | Request::CreateStream { name, .. } | Request::Resolve { name, .. } => {
+                out[HEADER_BYTES..].copy_from_slice(name.as_bytes());
+            }
+            Request::Append { records, .. } => {
+                let mut at = HEADER_BYTES;
+                for record in *records {
+                    out[at..at + 4].copy_from_slice(&(record.len() as u32).to_le_bytes());
+                    out[at + 4..at + 4 + record.len()].copy_from_slice(record);
+                    at += 4 + record.len();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn fixed(&self) -> Fixed {
+        let of = |code: Code, tenant: TenantId, stream: StreamId| Fixed {
+            code: code as u8,
+            tenant: tenant.0,
+            stream: stream.0,
+            ..Fixed::default()
+        };
+        let catalog = kernel::CATALOG;
+        match *self {
+            Request::CreateTenant { name } => of(Code::CreateTenant, TenantId::of_name(name), catalog),
+            Request::CreateStream { tenant, .. } => of(Code::CreateStream, tenant, catalog),
+            Request::Append { tenant, stream, expected, records } => Fixed {
+                present: expected.is_some(),
+                a: expected.unwrap_or(0),
+                b: records.len() as u32,
+                ..of(Code::Append, tenant, stream)
+            },
+            Request::Head { tenant, stream } => of(Code::Head, tenant, stream),
+            Request::Read { tenant, stream, from, records_max, bytes_max } => {
+                Fixed { a: from, b: records_max, c: bytes_max, ..of(Code::Read, tenant, stream) }
+            }
+            Request::Resolve { tenant, .. } => of(Code::Resolve, tenant, catalog),
+            Request::ListTenants { after } => Fixed {
+                present: after.is_some(),
+                a: after.map_or(0, |tenant| tenant.0),
+                ..of(Code::ListTenants, TenantId(0), catalog)
+            },
+            Request::ListStreams { tenant, after } => of(Code::ListStreams, tenant, after),
+            Request::DeleteStream { tenant, stream } => of(Code::DeleteStream, tenant, stream),
+            Request::DeleteTenant { tenant } => of(Code::DeleteTenant, tenant, catalog),
+        }
+    }
+}
+
+/// The token of a request; 0 if it is too short to have one.
+#[inline]
+pub(crate) fn token(message: &[u8]) -> u64 {
+    message.first_chunk().map_or(0, |raw| u64::from_le_bytes(*raw))
+}
+
+/// Decodes a request where it lies.
+#[inline]
+pub(crate) fn decode(message: &[u8]) -> Result<Command<'_>, Refusal> {
+    let (fixed, body) = split(message)?;
+    let (tenant, stream) = (TenantId(fixed.tenant), StreamId(fixed.stream));
+    let unknown = Refusal::Malformed { what: Malformed::UnknownCommand, at: 20 };
+    let code = CODES.get(usize::from(fixed.code).wrapping_sub(1)).ok_or(unknown)?;
+    Ok(match code {
+        Code::Append => Command::Append {
+            tenant,
+            stream,
+            expected: fixed.present.then_some(fixed.a),
+            records: Records::parse(message, HEADER_BYTES as u32, fixed.b)?,
+        },
+        Code::Head => Command::Head { tenant, stream },
+        Code::Read => Command::Read { tenant, stream, from: fixed.a, records_max: fixed.b, bytes_max: fixed.c },
+        Code::CreateTenant => Command::CreateTenant { tenant, name: name(body)? },
+        Code::CreateStream => Command::CreateStream { tenant, name: name(body)? },
+        Code::Resolve => Command::Resolve { tenant, name: name(body)? },
+        Code::ListTenants => Command::ListTenants {
+            after: fixed.present.then_some(TenantId(fixed.a)),
+            bytes_max: kernel::LISTING_BYTES_MAX,
+        },
+        Code::ListStreams => Command::ListStreams { tenant, after: stream, bytes_max: kernel::LISTING_BYTES_MAX },
+        Code::DeleteStream => Command::DeleteStream { tenant, stream },
+        Code::DeleteTenant => Command::DeleteTenant { tenant },
+    })
+}
+
+#[inline]
+fn split(message: &[u8]) -> Result<(Fixed, &[u8]), Refusal> {
+    let Some((raw, body)) = message.split_first_chunk::<HEADER_BYTES>() else {
+        return Err(Refusal::Malformed { what: Malformed::BodyTruncated, at: message.len() as u32 });
+    };
+    let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| raw[at + i]));
+    let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| raw[at + i]));
+    let fixed = Fixed {
+        code: raw[20],
+        tenant: u64_at(8),
+        stream: u32_at(16),
+        present: raw[21] & 1 != 0,
+        a: u64_at(24),
+        b: u32_at(32),
+        c: u32_at(36),
+    };
+    Ok((fixed, body))
+}
+
+fn name(body: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(body).map_err(|error| Refusal::NameNotUtf8 { valid: error.valid_up_to() as u64 })
+}
+
+/// What a command may take in the log: bytes of records, and streams. `None` if it only reads.
+#[inline]
+pub(crate) fn demand(command: &Command<'_>) -> Option<(usize, usize)> {
+    const CATALOG: (usize, usize) = (RECORD_HEADER_BYTES + 7 + size_of::<StreamId>() + NAME_BYTES_MAX, 1);
+    match command {
+        // A record's padding is at most 7 bytes.
+        Command::Append { records, .. } => {
+            Some((records.bytes() as usize + records.count() as usize * (RECORD_HEADER_BYTES + 7), 1))
+        }
+        Command::CreateTenant { .. }
+        | Command::CreateStream { .. }
+        | Command::DeleteStream { .. }
+        | Command::DeleteTenant { .. } => Some(CATALOG),
+        _ => None,
+    }
+}
+
+/// A shard's answer to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The token that the client gave the request.
+    pub token: u64,
+    /// What came of it.
+    pub outcome: Result<Done, Failure>,
+}
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Done {
+    /// The tenant is made.
+    TenantCreated,
+    /// The stream is made.
+    StreamCreated {
+        /// Its id.
+        stream: StreamId,
+    },
+    /// The records are in the log.
+    Appended {
+        /// Offset of the first.
+        first: u64,
+        /// How many.
+        count: u32,
+        /// Their timestamp, nanoseconds since 1970.
+        timestamp: u64,
+        /// Whether they are durable: flushed before this answer left.
+        durable: bool,
+    },
+    /// The stream's end.
+    Head {
+        /// The offset after the last record.
+        next: u64,
+        /// Timestamp of the last record; 0 if there is none.
+        timestamp: u64,
+    },
+    /// Records; they are the next message of the data ring, if there are any.
+    Read {
+        /// How many.
+        records: u32,
+        /// The offset after the stream's last record when the request was taken.
+        next: u64,
+    },
+    /// The stream's id.
+    Resolved {
+        /// Its id.
+        stream: StreamId,
+        /// The offset after its last record.
+        next: u64,
+    },
+    /// A page of names; it is the next message of the data ring, if it has any.
+    Listed {
+        /// Bytes of the page.
+        bytes: u32,
+        /// Whether there are more after it.
+        more: bool,
+    },
+    /// The stream or tenant is deleted.
+    Deleted,
+}
+
+impl Done {
+    /// Whether a message in the data ring belongs to this.
+    #[must_use]
+    pub fn has_data(&self) -> bool {
+        matches!(self, Done::Read { records: 1.., .. } | Done::Listed { bytes: 1.., .. })
+    }
+}
+
+/// Why a request came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The kernel refused it; nothing has changed.
+    Refused(Refusal),
+    /// The disk has no room for another segment; nothing has changed.
+    NoSpace,
+    /// The shard's log has failed. If the request was an append, whether it is in the log is not known until the
+    /// directory is opened again; it was never acknowledged.
+    ShardFailed,
+    /// The records asked for are damaged.
+    Damaged {
+        /// In which segment.
+        segment: SegmentId,
+        /// At which byte.
+        byte: u64,
+        /// The first offset that cannot be given.
+        offset: u64,
+    },
+    /// The system refused to read.
+    ReadFailed {
+        /// In which segment.
+        segment: SegmentId,
+        /// What the system said.
+        error: iobackend::IoError,
+    },
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Failure::Refused(refusal) => refusal.fmt(f),
+            Failure::NoSpace => f.write_str("no space left for another segment: free some, then try again"),
+            Failure::ShardFailed => f.write_str(
+                "the shard's log has failed, and what was not acknowledged may or may not be in it: open the directory again",
+            ),
+            Failure::Damaged { segment, byte, offset } => write!(
+                f,
+                "offset {offset} is damaged ({segment} at byte {byte}): run `diatreme verify`, and restore it from a backup"
+            ),
+            Failure::ReadFailed { segment, error } => write!(f, "cannot read {segment}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A record of read data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadRecord<'a> {
+    /// Offset in the stream.
+    pub offset: u64,
+    /// The tenant's number for it.
+    pub position: u64,
+    /// Nanoseconds since 1970.
+    pub timestamp: u64,
+    /// The kernel's kind.
+    pub kind: u8,
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+/// Writes a record of read data; returns the bytes used.
+pub(crate) fn put_record(out: &mut [u8], record: &log::format::frame::Record<'_>) -> usize {
+    let header = &record.header;
+    let used = RECORD_BYTES + record.payload.len();
+    out[0..8].copy_from_slice(&header.offset.to_le_bytes());
+    out[8..16].copy_from_slice(&header.position.to_le_bytes());
+    out[16..24].copy_from_slice(&header.timestamp.to_le_bytes());
+    out[24..28].copy_from_slice(&header.payload_bytes.to_le_bytes());
+    out[28..32].copy_from_slice(&[header.kind, 0, 0, 0]);
+    out[RECORD_BYTES..used].copy_from_slice(record.payload);
+    used
+}
+
+/// Walks over read data.
+#[derive(Clone, Debug)]
+pub struct ReadRecords<'a>(&'a [u8]);
+
+impl<'a> ReadRecords<'a> {
+    /// Takes a message of the data ring.
+    #[must_use]
+    pub fn new(message: &'a [u8]) -> ReadRecords<'a> {
+        ReadRecords(message)
+    }
+}
+
+impl<'a> Iterator for ReadRecords<'a> {
+    type Item = ReadRecord<'a>;
+
+    fn next(&mut self) -> Option<ReadRecord<'a>> {
+        let (raw, rest) = self.0.split_first_chunk::<RECORD_BYTES>()?;
+        let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| raw[at + i]));
+        let len = u32::from_le_bytes(std::array::from_fn(|i| raw[24 + i])) as usize;
+        let (payload, rest) = rest.split_at_checked(len)?;
+        self.0 = rest;
+        Some(ReadRecord { offset: u64_at(0), position: u64_at(8), timestamp: u64_at(16), kind: raw[28], payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(request: &Request<'_>) -> Vec<u8> {
+        let mut out = vec![0; request.encoded_bytes()];
+        request.encode(7, &mut out);
+        out
+    }
+
+    #[test]
+    fn requests_decode_to_the_commands_that_they_ask_for() {
+        let (tenant, stream) = (TenantId(5), StreamId(6));
+        let append = Request::Append { tenant, stream, expected: Some(3), records: &[b"one", b"", b"three"] };
+        let message = encoded(&append);
+        assert_eq!(token(&message), 7);
+        let Ok(Command::Append { tenant: TenantId(5), stream: StreamId(6), expected: Some(3), records }) =
+            decode(&message)
+        else {
+            panic!("not the append that was encoded");
+        };
+        let payloads: Vec<&[u8]> = records.iter().map(|record| record.bytes).collect();
+        assert_eq!(payloads, [&b"one"[..], b"", b"three"]);
+
+        let message = encoded(&Request::CreateTenant { name: "acme" });
+        let acme = TenantId::of_name("acme");
+        assert!(matches!(decode(&message), Ok(Command::CreateTenant { tenant, name: "acme" }) if tenant == acme));
+        let message = encoded(&Request::Read { tenant, stream, from: 9, records_max: 2, bytes_max: 100 });
+        assert!(matches!(decode(&message), Ok(Command::Read { from: 9, records_max: 2, bytes_max: 100, .. })));
+        let message = encoded(&Request::ListTenants { after: None });
+        assert!(matches!(decode(&message), Ok(Command::ListTenants { after: None, .. })));
+    }
+
+    #[test]
+    fn whatever_lies_in_the_ring_decodes_or_is_refused() {
+        let append =
+            Request::Append { tenant: TenantId(1), stream: StreamId(1), expected: None, records: &[b"payload"] };
+        let whole = encoded(&append);
+        for cut in 0..whole.len() {
+            assert!(decode(&whole[..cut]).is_err(), "cut at {cut}");
+        }
+        for code in [0, 11, 255] {
+            let mut message = whole.clone();
+            message[20] = code;
+            assert!(decode(&message).is_err(), "code {code}");
+        }
+        let mut message = encoded(&Request::Resolve { tenant: TenantId(1), name: "ab" });
+        message[HEADER_BYTES + 1] = 0xff;
+        assert!(matches!(decode(&message), Err(Refusal::NameNotUtf8 { valid: 1 })));
+    }
+}
