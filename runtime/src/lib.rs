@@ -1,1 +1,48 @@
-//! A thread-per-core, shared-nothing storage engine for many tenants.
+//! Diatreme: a thread-per-core, shared-nothing storage engine for many tenants, to be embedded.
+//!
+//! ```
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path();
+//! use diatreme::Engine;
+//!
+//! let engine = Engine::builder(path).shards(1).open()?;
+//! let mut client = engine.client();
+//! let stream = client.ensure_stream("acme", "audit")?;
+//! let appended = client.append(&stream, b"a record")?;
+//! assert!(appended.durable);
+//! let records = client.read(&stream, appended.first, 10)?;
+//! assert_eq!(records[0].payload, b"a record");
+//! drop(client);
+//! engine.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! An [`Engine`] owns a data directory and its shards, each a thread pinned to a core. A [`Client`] is one thread's way to them.
+//! What an answer promises is the engine's [`Durability`]; what is on the disk stands in `docs/format.md`.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod client;
+mod clock;
+pub mod cores;
+mod engine;
+mod error;
+mod idle;
+mod lock;
+mod recovery;
+mod shard_thread;
+mod wait;
+
+pub use builder::{Builder, Cores, Durability, FRAME_CAP_DEFAULT};
+pub use client::{Appended, Client, Completion, Head, Named, Outcome, Record, StreamRef, Token};
+pub use engine::{Engine, ShardReport, StartReport};
+pub use error::{CallError, OpenError};
+pub use lock::DirectoryLock;
+pub use recovery::RecoveryReport;
+
+/// The choice of an I/O backend, and what was chosen.
+pub use iobackend::{BackendInfo, BackendKind, Mode};
+/// Ids, and why the state machine refuses.
+pub use kernel::{Refusal, StreamId, TenantId};
+/// The records of a read, where they lie; what a shard did; and why it failed.
+pub use shard::{ShardStats, wire::Failure, wire::ReadRecord, wire::ReadRecords};

@@ -17,6 +17,8 @@ pub(crate) struct Drained {
     pub(crate) requests: usize,
     /// Every ring was seen empty, or cannot go on until the log does.
     pub(crate) rings_empty: bool,
+    /// Some ring cannot go on until the log, or its client, does.
+    pub(crate) blocked: bool,
 }
 
 /// How a port's batch ended.
@@ -30,7 +32,7 @@ enum End {
 impl<B: IoBackend> Shard<B> {
     /// Takes requests from all ports in turn, a batch each, until all are empty or the turn's share is taken.
     pub(crate) fn drain(&mut self, now: u64) -> Drained {
-        let mut drained = Drained { requests: 0, rings_empty: true };
+        let mut drained = Drained { requests: 0, rings_empty: true, blocked: false };
         let count = self.ports.len();
         let mut idle = 0;
         let mut at = self.next_port;
@@ -38,6 +40,7 @@ impl<B: IoBackend> Shard<B> {
             at = if at + 1 < count { at + 1 } else { 0 };
             let (taken, end) = self.drain_port(at, now);
             drained.requests += taken;
+            drained.blocked |= matches!(end, End::Blocked);
             idle = if matches!(end, End::Limit) { 0 } else { idle + 1 };
         }
         self.next_port = at;

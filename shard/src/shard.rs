@@ -32,6 +32,8 @@ pub struct Progress {
     pub worked: bool,
     /// Operations are in flight, so completions will come.
     pub in_flight: bool,
+    /// Requests wait that the log has no room for: nothing but a completion helps, new requests do not.
+    pub blocked: bool,
     /// Even if nothing comes, a turn is due at this time (nanoseconds, on the clock that `turn` is told).
     pub wake_at: Option<u64>,
 }
@@ -124,6 +126,7 @@ impl<B: IoBackend> Shard<B> {
         Progress {
             worked: drained.requests > 0 || reaped || answered || read || self.log.has_work(),
             in_flight: self.log.in_flight() > 0,
+            blocked: drained.blocked,
             wake_at: self.log.mark_at(),
         }
     }

@@ -1,0 +1,574 @@
+//! A client: one thread's way to the shards.
+//!
+//! Calls come in two forms. `submit_*` sends a request and returns its token; [`poll`](Client::poll) takes what was answered: many
+//! requests can be in flight. The others send and wait. Both may be mixed: answers that a waiting call meets on its way are
+//! kept for the next poll.
+
+use crate::engine::Shared;
+use crate::wait::{Bell, Patience};
+use crate::{CallError, OpenError};
+use kernel::{Listing, StreamId, TenantId};
+use router::Placement;
+use shard::wire::{Done, ReadRecord, ReadRecords, Reply, Request};
+use shard::{ClientPort, Control};
+use spsc::ReserveError;
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+
+/// Requests that are sent before the shard is told, unless [`Client::flush`] or a poll comes first.
+const UNTOLD_MAX: usize = 32;
+
+/// The number of a request; its answer carries the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// A stream, found by name once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StreamRef {
+    tenant: TenantId,
+    stream: StreamId,
+    shard: u16,
+}
+
+impl StreamRef {
+    /// The tenant's id.
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The stream's id in the tenant.
+    #[must_use]
+    pub fn stream(&self) -> StreamId {
+        self.stream
+    }
+}
+
+/// Records that were appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the first.
+    pub first: u64,
+    /// How many.
+    pub count: u32,
+    /// Their timestamp, nanoseconds since 1970.
+    pub timestamp: u64,
+    /// Whether they were flushed before the answer left.
+    pub durable: bool,
+}
+
+/// A record that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Offset in the stream.
+    pub offset: u64,
+    /// The tenant's number for it, over all its streams.
+    pub position: u64,
+    /// Nanoseconds since 1970.
+    pub timestamp: u64,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// The end of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The offset after the last record.
+    pub next: u64,
+    /// Timestamp of the last record; 0 if there is none.
+    pub timestamp: u64,
+}
+
+/// A tenant or a stream of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The id.
+    pub id: u64,
+    /// The name; empty if the record of its creation is lost.
+    pub name: String,
+    /// Whether it is deleted.
+    pub deleted: bool,
+    /// Whether it is damaged.
+    pub damaged: bool,
+}
+
+/// An answer that a poll takes.
+#[derive(Debug)]
+pub struct Completion<'a> {
+    /// The token that the submission returned.
+    pub token: Token,
+    /// What came of it.
+    pub result: Result<Outcome<'a>, CallError>,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome<'a> {
+    /// Of an append.
+    Appended(Appended),
+    /// Of a question for a stream's end.
+    Head(Head),
+    /// Of a read: the records where they lie, and the stream's end.
+    Records {
+        /// The records.
+        records: ReadRecords<'a>,
+        /// The offset after the stream's last record.
+        next: u64,
+    },
+    /// Of anything else that a waiting call was made for.
+    Other,
+}
+
+/// An answer that a waiting call met on its way, or its own.
+#[derive(Debug)]
+struct Kept {
+    token: u64,
+    outcome: Result<Done, CallError>,
+    data: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Port {
+    ends: ClientPort,
+    in_flight: usize,
+    /// Requests published since the shard was last told.
+    untold: usize,
+}
+
+/// One thread's way to the shards of an engine. It may be sent to another thread, not shared.
+#[derive(Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    placement: Arc<Placement>,
+    ports: Vec<Option<Port>>,
+    window: usize,
+    bell: Arc<Bell>,
+    next_token: u64,
+    kept: VecDeque<Kept>,
+}
+
+impl Client {
+    pub(crate) fn new(shared: Arc<Shared>, window: usize) -> Client {
+        let placement = Arc::clone(&shared.placement);
+        let ports = (0..placement.shards()).map(|_| None).collect();
+        Client { shared, placement, ports, window, bell: Bell::new(), next_token: 1, kept: VecDeque::new() }
+    }
+
+    /// Makes a tenant.
+    ///
+    /// # Errors
+    /// If the name is taken or cannot be one, and as any call: see [`CallError`].
+    pub fn create_tenant(&mut self, name: &str) -> Result<TenantId, CallError> {
+        let tenant = TenantId::of_name(name);
+        self.call(tenant, &Request::CreateTenant { name })?;
+        Ok(tenant)
+    }
+
+    /// Makes a stream.
+    ///
+    /// # Errors
+    /// If there is no such tenant, or the name is taken or cannot be one.
+    pub fn create_stream(&mut self, tenant: &str, name: &str) -> Result<StreamRef, CallError> {
+        let tenant = TenantId::of_name(tenant);
+        let stream = match self.call(tenant, &Request::CreateStream { tenant, name })?.0 {
+            Done::StreamCreated { stream } => stream,
+            other => unreachable!("{other:?} to the creation of a stream"),
+        };
+        Ok(self.stream_ref(tenant, stream))
+    }
+
+    /// Finds a stream by its name.
+    ///
+    /// # Errors
+    /// If there is none of the name, or no such tenant.
+    pub fn stream(&mut self, tenant: &str, name: &str) -> Result<StreamRef, CallError> {
+        let tenant = TenantId::of_name(tenant);
+        let stream = match self.call(tenant, &Request::Resolve { tenant, name })?.0 {
+            Done::Resolved { stream, .. } => stream,
+            other => unreachable!("{other:?} to a question for a stream's id"),
+        };
+        Ok(self.stream_ref(tenant, stream))
+    }
+
+    fn stream_ref(&self, tenant: TenantId, stream: StreamId) -> StreamRef {
+        StreamRef { tenant, stream, shard: self.placement.shard_of(tenant.0) }
+    }
+
+    /// Appends a record and waits until it is as durable as the engine promises.
+    ///
+    /// # Errors
+    /// If the record is too large, the stream is deleted, and as any call.
+    pub fn append(&mut self, stream: &StreamRef, payload: &[u8]) -> Result<Appended, CallError> {
+        self.append_batch(stream, None, &[payload])
+    }
+
+    /// Appends records, all or none, and waits. With `expected`, only if the first gets that offset.
+    ///
+    /// # Errors
+    /// If the offset is another, the batch is empty or too large, and as any call.
+    pub fn append_batch(
+        &mut self,
+        stream: &StreamRef,
+        expected: Option<u64>,
+        records: &[&[u8]],
+    ) -> Result<Appended, CallError> {
+        let token = self.submit_append(stream, expected, records)?;
+        match self.wait_for(token)?.0 {
+            Done::Appended { first, count, timestamp, durable } => Ok(Appended { first, count, timestamp, durable }),
+            other => unreachable!("{other:?} to an append"),
+        }
+    }
+
+    /// Asks where a stream ends.
+    ///
+    /// # Errors
+    /// If there is no such stream, and as any call.
+    pub fn head(&mut self, stream: &StreamRef) -> Result<Head, CallError> {
+        let request = Request::Head { tenant: stream.tenant, stream: stream.stream };
+        match self.call(stream.tenant, &request)?.0 {
+            Done::Head { next, timestamp } => Ok(Head { next, timestamp }),
+            other => unreachable!("{other:?} to a question for a stream's end"),
+        }
+    }
+
+    /// Reads records from an offset on, verified; fewer than `records_max` if they have more than a mebibyte together.
+    /// None are given only at the stream's end.
+    ///
+    /// # Errors
+    /// If the offset is beyond the end, or what lies there is damaged; and as any call.
+    pub fn read(&mut self, stream: &StreamRef, from: u64, records_max: u32) -> Result<Vec<Record>, CallError> {
+        let token = self.submit_read(stream, from, records_max)?;
+        let (_, data) = self.wait_for(token)?;
+        let owned = |record: ReadRecord<'_>| Record {
+            offset: record.offset,
+            position: record.position,
+            timestamp: record.timestamp,
+            payload: record.payload.to_vec(),
+        };
+        Ok(ReadRecords::new(&data).map(owned).collect())
+    }
+
+    /// All tenants, deleted ones too.
+    ///
+    /// # Errors
+    /// As any call.
+    pub fn tenants(&mut self) -> Result<Vec<Named>, CallError> {
+        let mut all = Vec::new();
+        for shard in 0..self.placement.shards() {
+            let mut after = None;
+            loop {
+                let token = self.submit(shard, &Request::ListTenants { after })?;
+                let more = self.take_page(token, &mut all)?;
+                after = all.last().map(|last: &Named| TenantId(last.id));
+                if !more {
+                    break;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// All streams of a tenant, deleted ones too.
+    ///
+    /// # Errors
+    /// If there is no such tenant, and as any call.
+    pub fn streams(&mut self, tenant: &str) -> Result<Vec<Named>, CallError> {
+        let tenant = TenantId::of_name(tenant);
+        let mut all = Vec::new();
+        let mut after = kernel::CATALOG;
+        loop {
+            let token = self.submit(self.placement.shard_of(tenant.0), &Request::ListStreams { tenant, after })?;
+            if !self.take_page(token, &mut all)? {
+                return Ok(all);
+            }
+            after = all.last().map_or(after, |last| StreamId(last.id as u32));
+        }
+    }
+
+    fn take_page(&mut self, token: Token, all: &mut Vec<Named>) -> Result<bool, CallError> {
+        let (done, data) = self.wait_for(token)?;
+        all.extend(Listing::new(&data).map(|entry| Named {
+            id: entry.id,
+            name: entry.name.to_owned(),
+            deleted: entry.deleted,
+            damaged: entry.frozen,
+        }));
+        Ok(matches!(done, Done::Listed { more: true, .. }))
+    }
+
+    /// Deletes a stream: it is no longer served; its records stay in the log.
+    ///
+    /// # Errors
+    /// If there is no such stream, and as any call.
+    pub fn delete_stream(&mut self, stream: &StreamRef) -> Result<(), CallError> {
+        let request = Request::DeleteStream { tenant: stream.tenant, stream: stream.stream };
+        self.call(stream.tenant, &request).map(|_| ())
+    }
+
+    /// Deletes a tenant: it is no longer served; its records stay in the log, and its name stays taken.
+    ///
+    /// # Errors
+    /// If there is no such tenant, and as any call.
+    pub fn delete_tenant(&mut self, tenant: &str) -> Result<(), CallError> {
+        let tenant = TenantId::of_name(tenant);
+        self.call(tenant, &Request::DeleteTenant { tenant }).map(|_| ())
+    }
+
+    /// Sends an append without waiting; [`poll`](Self::poll) brings its answer.
+    ///
+    /// # Errors
+    /// [`CallError::QueueFull`], and then nothing was sent; or what makes any request impossible.
+    #[inline]
+    pub fn submit_append(
+        &mut self,
+        stream: &StreamRef,
+        expected: Option<u64>,
+        records: &[&[u8]],
+    ) -> Result<Token, CallError> {
+        let (tenant, stream_id) = (stream.tenant, stream.stream);
+        self.submit(stream.shard, &Request::Append { tenant, stream: stream_id, expected, records })
+    }
+
+    /// Sends a read without waiting.
+    ///
+    /// # Errors
+    /// As [`submit_append`](Self::submit_append).
+    pub fn submit_read(&mut self, stream: &StreamRef, from: u64, records_max: u32) -> Result<Token, CallError> {
+        let bytes_max = shard::limits::READ_BYTES_MAX;
+        let request = Request::Read { tenant: stream.tenant, stream: stream.stream, from, records_max, bytes_max };
+        self.submit(stream.shard, &request)
+    }
+
+    /// Sends a question for a stream's end without waiting.
+    ///
+    /// # Errors
+    /// As [`submit_append`](Self::submit_append).
+    pub fn submit_head(&mut self, stream: &StreamRef) -> Result<Token, CallError> {
+        self.submit(stream.shard, &Request::Head { tenant: stream.tenant, stream: stream.stream })
+    }
+
+    #[inline]
+    fn submit(&mut self, shard: u16, request: &Request<'_>) -> Result<Token, CallError> {
+        if self.ports[usize::from(shard)].is_none() {
+            self.attach(shard)?;
+        }
+        let Some(port) = &mut self.ports[usize::from(shard)] else {
+            return Err(CallError::Closed);
+        };
+        let token = self.next_token;
+        let full = port.in_flight >= self.window;
+        let len = request.encoded_bytes();
+        match if full { Err(None) } else { port.ends.requests.reserve(len).map_err(Some) } {
+            Ok(out) => request.encode(token, out),
+            Err(Some(ReserveError::TooLong { len, max })) => return Err(CallError::RequestTooLarge { len, max }),
+            Err(Some(ReserveError::Disconnected)) => return Err(CallError::Closed),
+            Err(None | Some(ReserveError::Full { .. })) => return Err(port.queue_full(self.window)),
+        }
+        port.ends.requests.commit();
+        port.ends.requests.publish();
+        port.in_flight += 1;
+        port.untold += 1;
+        if port.untold >= UNTOLD_MAX {
+            port.tell();
+        }
+        self.next_token += 1;
+        Ok(Token(token))
+    }
+
+    #[cold]
+    fn attach(&mut self, shard: u16) -> Result<(), CallError> {
+        let mut router = self.shared.router.lock().unwrap_or_else(PoisonError::into_inner);
+        let doorbell = Arc::clone(router.doorbell(shard));
+        let (ends, other) = shard::port(self.window, doorbell, self.bell.doorbell());
+        router.send(shard, Control::Attach(Box::new(other))).map_err(|_| CallError::TooManyClients)?;
+        self.ports[usize::from(shard)] = Some(Port { ends, in_flight: 0, untold: 0 });
+        Ok(())
+    }
+
+    /// Makes sure that the shards know of all that was submitted. A poll does it too.
+    pub fn flush(&mut self) {
+        self.ports.iter_mut().flatten().filter(|port| port.untold > 0).for_each(Port::tell);
+    }
+
+    /// Requests that are not answered yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.ports.iter().flatten().map(|port| port.in_flight).sum()
+    }
+
+    /// Gives what was answered to `take`; returns how many. Does not wait.
+    ///
+    /// # Errors
+    /// [`CallError::Closed`] if a shard with requests in flight is gone: they will not be answered.
+    pub fn poll(&mut self, mut take: impl FnMut(Completion<'_>)) -> Result<usize, CallError> {
+        self.flush();
+        let mut taken = 0;
+        while let Some(kept) = self.kept.pop_front() {
+            take(completion(kept.token, kept.outcome, &kept.data));
+            taken += 1;
+        }
+        let mut lost = false;
+        for port in self.ports.iter_mut().flatten() {
+            let before = taken;
+            // Asked before the ring is found empty: what was answered before the shard left is still taken.
+            let gone = port.ends.replies.is_disconnected();
+            taken += port.take_replies(&mut take);
+            lost |= gone && port.in_flight > 0 && taken == before;
+        }
+        if lost { Err(CallError::Closed) } else { Ok(taken) }
+    }
+
+    /// Waits until something is answered, then does as [`poll`](Self::poll); with nothing in flight it returns at once.
+    ///
+    /// # Errors
+    /// As [`poll`](Self::poll).
+    pub fn wait(&mut self, mut take: impl FnMut(Completion<'_>)) -> Result<usize, CallError> {
+        let mut patience = Patience::new();
+        loop {
+            let taken = self.poll(&mut take)?;
+            if taken > 0 || self.in_flight() == 0 {
+                return Ok(taken);
+            }
+            let ports = &self.ports;
+            patience.rest(&self.bell, || ports.iter().flatten().any(Port::has_replies));
+        }
+    }
+
+    fn call(&mut self, tenant: TenantId, request: &Request<'_>) -> Result<(Done, Vec<u8>), CallError> {
+        let token = self.submit(self.placement.shard_of(tenant.0), request)?;
+        self.wait_for(token)
+    }
+
+    /// Waits for one answer; keeps the others.
+    fn wait_for(&mut self, token: Token) -> Result<(Done, Vec<u8>), CallError> {
+        self.flush();
+        let mut patience = Patience::new();
+        loop {
+            let mut own = None;
+            let mut lost = false;
+            for port in self.ports.iter_mut().flatten() {
+                let gone = port.ends.replies.is_disconnected();
+                let mut any = false;
+                port.take_raw(|reply, data| {
+                    any = true;
+                    let outcome = reply.outcome.map_err(CallError::Failed);
+                    let kept = Kept { token: reply.token, outcome, data: data.to_vec() };
+                    if reply.token == token.0 { own = Some(kept) } else { self.kept.push_back(kept) }
+                });
+                lost |= gone && !any && port.in_flight > 0;
+            }
+            if let Some(Kept { outcome, data, .. }) = own {
+                return outcome.map(|done| (done, data));
+            }
+            if lost {
+                return Err(CallError::Closed);
+            }
+            let ports = &self.ports;
+            patience.rest(&self.bell, || ports.iter().flatten().any(Port::has_replies));
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        for port in self.ports.drain(..).flatten() {
+            let shard = Arc::clone(&port.ends.shard);
+            drop(port);
+            // So that a sleeping shard sees that its client has left.
+            shard.ring();
+        }
+    }
+}
+
+impl Port {
+    fn tell(&mut self) {
+        self.untold = 0;
+        self.ends.shard.ring();
+    }
+
+    fn has_replies(&self) -> bool {
+        !self.ends.replies.is_empty() || self.ends.replies.is_disconnected()
+    }
+
+    #[cold]
+    fn queue_full(&mut self, capacity: usize) -> CallError {
+        self.tell();
+        CallError::QueueFull {
+            depth: self.in_flight,
+            capacity,
+            bytes: self.ends.requests.used(),
+            bytes_capacity: self.ends.requests.window(),
+        }
+    }
+
+    fn take_replies(&mut self, take: &mut impl FnMut(Completion<'_>)) -> usize {
+        let mut taken = 0;
+        self.take_raw(|reply, data| {
+            take(completion(reply.token, reply.outcome.map_err(CallError::Failed), data));
+            taken += 1;
+        });
+        taken
+    }
+
+    /// Takes every reply that is there, with its data.
+    #[inline]
+    fn take_raw(&mut self, mut take: impl FnMut(Reply, &[u8])) {
+        let mut with_data = false;
+        let mut taken = 0;
+        {
+            let ClientPort { replies, data, .. } = &mut self.ends;
+            let batch = data.batch();
+            for reply in replies.drain(usize::MAX) {
+                taken += 1;
+                let has_data = reply.outcome.as_ref().is_ok_and(Done::has_data);
+                with_data |= has_data;
+                take(reply, if has_data { batch.next().unwrap_or(&[]) } else { &[] });
+            }
+        }
+        self.in_flight -= taken;
+        if with_data {
+            // The shard may be waiting for the room that is free now.
+            self.tell();
+        }
+    }
+}
+
+#[inline]
+fn completion(token: u64, outcome: Result<Done, CallError>, data: &[u8]) -> Completion<'_> {
+    let result = outcome.map(|done| match done {
+        Done::Appended { first, count, timestamp, durable } => {
+            Outcome::Appended(Appended { first, count, timestamp, durable })
+        }
+        Done::Head { next, timestamp } => Outcome::Head(Head { next, timestamp }),
+        Done::Read { next, .. } => Outcome::Records { records: ReadRecords::new(data), next },
+        _ => Outcome::Other,
+    });
+    Completion { token: Token(token), result }
+}
+
+/// A stream's name that exists already, or is made: what tools and first starts want.
+impl Client {
+    /// The stream of the name; it and its tenant are made if they do not exist.
+    ///
+    /// # Errors
+    /// If a name cannot be one, or is a deleted tenant's; and as any call.
+    pub fn ensure_stream(&mut self, tenant: &str, name: &str) -> Result<StreamRef, CallError> {
+        use kernel::Refusal::{StreamExists, TenantExists};
+        use shard::wire::Failure::Refused;
+        match self.create_tenant(tenant) {
+            Ok(_) | Err(CallError::Failed(Refused(TenantExists))) => {}
+            Err(error) => return Err(error),
+        }
+        match self.create_stream(tenant, name) {
+            Err(CallError::Failed(Refused(StreamExists { .. }))) => self.stream(tenant, name),
+            other => other,
+        }
+    }
+}
+
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Client>();
+    is_send::<OpenError>();
+};

@@ -1,0 +1,333 @@
+//! The engine: a directory, its shards, and the way for clients to reach them.
+
+use crate::builder::{Builder, Cores, Durability};
+use crate::client::Client;
+use crate::lock::DirectoryLock;
+use crate::recovery::{Cold, Directory, RecoveryReport, distribute, recover};
+use crate::shard_thread::{self, Common, Ready, Start};
+use crate::{OpenError, cores};
+use iobackend::{BackendConfig, BackendInfo, Mode};
+use log::format::manifest::Manifest;
+use log::format::segment::Base;
+use log::{LogConfig, LogError};
+use router::{Placement, Router, inbox};
+use shard::{Control, ShardStats};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+/// An open data directory: the handle of whoever embeds Diatreme.
+///
+/// Clients are made by [`client`](Self::client), one a thread. [`close`](Self::close) flushes and seals; dropping
+/// the engine does the same and keeps quiet about errors.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<Result<Base, OpenError>>>,
+    manifest: Manifest,
+    root: PathBuf,
+    report: StartReport,
+    _lock: DirectoryLock,
+}
+
+/// What clients share with the engine.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) router: Mutex<Router<Control>>,
+    pub(crate) placement: Arc<Placement>,
+    commons: Vec<Arc<Common>>,
+}
+
+/// What an engine found and chose at its start.
+#[derive(Clone, Debug)]
+pub struct StartReport {
+    /// What the directory held.
+    pub recovery: RecoveryReport,
+    /// One line for each shard.
+    pub shards: Vec<ShardReport>,
+}
+
+/// What a shard was started with.
+#[derive(Clone, Debug)]
+pub struct ShardReport {
+    /// The CPU that it is pinned to.
+    pub cpu: Option<usize>,
+    /// Its backend, and why it is that one.
+    pub backend: BackendInfo,
+}
+
+impl Engine {
+    /// Settings for an engine on a data directory, which is made if it does not exist.
+    #[must_use]
+    pub fn builder(data_dir: impl Into<PathBuf>) -> Builder {
+        Builder::new(data_dir.into())
+    }
+
+    pub(crate) fn open(settings: &Builder) -> Result<Engine, OpenError> {
+        let root = &settings.data_dir;
+        std::fs::create_dir_all(root).map_err(|source| OpenError::Directory {
+            doing: "make the directory",
+            path: root.clone(),
+            source,
+        })?;
+        let lock = DirectoryLock::exclusive(root)?;
+        let layout = settings.layout();
+        let shards = layout.len() as u16;
+        let Directory { mut manifest, logs, report } = recover(root, shards)?;
+        let overrides: Vec<(u64, u16)> = manifest
+            .overrides
+            .iter()
+            // A tenant that was placed on a shard which is no more goes by the hash again.
+            .filter(|(_, shard)| *shard < shards)
+            .copied()
+            .chain(settings.places.iter().map(|(tenant, shard)| (tenant.0, *shard)))
+            .collect();
+        let placement = Placement::new(manifest.placement_version + 1, shards, &overrides)?;
+        let unchanged = placement.overrides() == manifest.overrides && shards == manifest.shards;
+        let version = manifest.placement_version + u64::from(!unchanged);
+        let placement = Arc::new(Placement::new(version, shards, &overrides)?);
+        manifest.placement_version = version;
+        manifest.shards = shards;
+        manifest.overrides = placement.overrides().to_vec();
+        manifest.clean = false;
+        manifest.generation += 1;
+        let starts: Vec<_> = logs.iter().map(|log| log.start).collect();
+        let states = distribute(logs, &placement, settings)?;
+        // Before any shard writes: what was adopted is the frontier from now on.
+        Cold::open(root)?.write(&manifest)?;
+
+        let incarnation = random()?;
+        let log_config = |log: u16| LogConfig {
+            log,
+            engine: manifest.engine,
+            incarnation,
+            segment_bytes: settings.segment_bytes,
+            frame_cap: settings.frame_cap,
+            durable: settings.durability == Durability::Strict,
+        };
+        let mut starting = Starting::new(settings, &layout);
+        for (at, state) in states.into_iter().enumerate() {
+            starting.start(log_config(at as u16), starts[at], state)?;
+        }
+        let threads = std::mem::take(&mut starting.threads);
+        let commons = std::mem::take(&mut starting.commons);
+        let inboxes = std::mem::take(&mut starting.inboxes);
+        let reports = std::mem::take(&mut starting.reports);
+        let router = Mutex::new(Router::new(Arc::clone(&placement), inboxes));
+        let shared = Arc::new(Shared { router, placement, commons });
+        let report = StartReport { recovery: report, shards: reports };
+        Ok(Engine { shared, threads, manifest, root: root.clone(), report, _lock: lock })
+    }
+
+    /// A new client, for one thread at a time.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(Arc::clone(&self.shared), shard::limits::IN_FLIGHT_DEFAULT)
+    }
+
+    /// A new client that may have so many requests in flight on each shard.
+    ///
+    /// # Errors
+    /// If that is none, or more than [`shard::limits::IN_FLIGHT_MAX`].
+    pub fn client_with_window(&self, in_flight: usize) -> Result<Client, OpenError> {
+        let max = shard::limits::IN_FLIGHT_MAX;
+        if !(1..=max).contains(&in_flight) {
+            return Err(OpenError::Config(format!("{in_flight} requests in flight: choose 1 to {max}")));
+        }
+        Ok(Client::new(Arc::clone(&self.shared), in_flight))
+    }
+
+    /// What was found and chosen at the start.
+    #[must_use]
+    pub fn report(&self) -> &StartReport {
+        &self.report
+    }
+
+    /// Where tenants live.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.shared.placement
+    }
+
+    /// What each shard did, as of when it last slept.
+    #[must_use]
+    pub fn stats(&self) -> Vec<ShardStats> {
+        let stats = |common: &Arc<Common>| *common.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.commons.iter().map(stats).collect()
+    }
+
+    /// Stops the shards: each answers what it has taken, flushes and seals its log. Requests that were not taken are
+    /// not answered; their clients get [`CallError::Closed`](crate::CallError::Closed).
+    ///
+    /// # Errors
+    /// The first failure of a shard. What was acknowledged is safe in any case.
+    pub fn close(mut self) -> Result<Vec<ShardStats>, OpenError> {
+        self.stop()?;
+        Ok(self.stats())
+    }
+
+    fn stop(&mut self) -> Result<(), OpenError> {
+        for common in &self.shared.commons {
+            stop(common);
+        }
+        let mut clean = true;
+        let mut first = None;
+        for (shard, thread) in self.threads.drain(..).enumerate() {
+            let ended = thread.join().unwrap_or(Err(OpenError::ShardPanicked { shard: shard as u16 }));
+            match ended {
+                Ok(base) => self.manifest.frontiers[shard] = base,
+                Err(error) => {
+                    clean = false;
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        self.manifest.clean = clean;
+        self.manifest.generation += 1;
+        let written = Cold::open(&self.root).and_then(|mut cold| cold.write(&self.manifest));
+        first.map_or(written, Err)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            let _nobody_to_tell = self.stop();
+        }
+    }
+}
+
+fn stop(common: &Arc<Common>) {
+    common.stop.store(true, Ordering::Relaxed);
+    if let Some(waker) = common.waker.get() {
+        waker.wake();
+    }
+}
+
+/// Shards being started, one after the other. If one cannot be, those before it are stopped.
+struct Starting<'a> {
+    settings: &'a Builder,
+    layout: &'a [Option<usize>],
+    inboxes: Vec<(spsc::Producer<Control>, Arc<spsc::Doorbell>)>,
+    commons: Vec<Arc<Common>>,
+    threads: Vec<JoinHandle<Result<Base, OpenError>>>,
+    reports: Vec<ShardReport>,
+    attach: Option<i32>,
+    mode: Mode,
+    sqpoll_cpu: Option<usize>,
+}
+
+impl<'a> Starting<'a> {
+    fn new(settings: &'a Builder, layout: &'a [Option<usize>]) -> Starting<'a> {
+        let (mode, sqpoll_cpu) = choose_mode(settings, layout);
+        Starting {
+            settings,
+            layout,
+            inboxes: Vec::new(),
+            commons: Vec::new(),
+            threads: Vec::new(),
+            reports: Vec::new(),
+            attach: None,
+            mode,
+            sqpoll_cpu,
+        }
+    }
+
+    fn start(
+        &mut self,
+        log: LogConfig,
+        log_start: log::LogStart,
+        state: crate::recovery::ShardState,
+    ) -> Result<(), OpenError> {
+        let at = self.threads.len();
+        let cpu = self.layout[at];
+        let shared_cpu = cores::available().len() < 2
+            || cpu.is_some() && self.layout.iter().filter(|other| **other == cpu).count() > 1;
+        let (tx, rx) = inbox();
+        let common = Arc::new(Common::default());
+        let bell = common.doorbell();
+        let start = Start {
+            shard: at as u16,
+            cpu,
+            shared_cpu,
+            backend: self.backend(),
+            log,
+            log_start,
+            state,
+            inbox: rx,
+            common: Arc::clone(&common),
+        };
+        let (ready_tx, ready_rx) = mpsc::channel();
+        let own_bell = Arc::clone(&bell);
+        let spawned = std::thread::Builder::new()
+            .name(format!("shard-{at}"))
+            .spawn(move || shard_thread::run(start, &own_bell, &ready_tx));
+        let thread = spawned.map_err(|source| OpenError::Directory {
+            doing: "start a thread for",
+            path: self.settings.data_dir.clone(),
+            source,
+        })?;
+        self.threads.push(thread);
+        self.commons.push(common);
+        self.inboxes.push((tx, bell));
+        let Ready { info, ring_fd } = ready_rx.recv().unwrap_or(Err(OpenError::ShardPanicked { shard: at as u16 }))?;
+        self.attach = self.attach.or(ring_fd);
+        self.reports.push(ShardReport { cpu, backend: info });
+        Ok(())
+    }
+
+    fn backend(&self) -> BackendConfig {
+        let mut config = BackendConfig::new(&self.settings.data_dir);
+        config.mode = self.mode;
+        if self.mode == Mode::Sqpoll {
+            config.sqpoll_cpu = self.sqpoll_cpu;
+            #[cfg(target_os = "linux")]
+            {
+                config.sqpoll_attach = self.attach;
+            }
+        }
+        config
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        for common in &self.commons {
+            stop(common);
+        }
+        for thread in self.threads.drain(..) {
+            let _the_first_failure_is_told = thread.join();
+        }
+    }
+}
+
+/// The backend's mode, and the CPU of a submission poller. `auto` takes submission polling only where a core is left
+/// over for it beyond the shards, a client and the kernel's own workers: on fewer it loses (docs/benchmarks.md).
+fn choose_mode(settings: &Builder, layout: &[Option<usize>]) -> (Mode, Option<usize>) {
+    let available = cores::by_fitness(&cores::available());
+    let spare = available.iter().rev().find(|cpu| !layout.contains(&Some(**cpu))).copied();
+    let room = available.len() >= layout.len() + 3 && settings.cores != Cores::Unpinned;
+    match settings.backend {
+        Mode::Auto if room && spare.is_some() && ring_is_allowed(&settings.data_dir) => (Mode::Sqpoll, spare),
+        Mode::Sqpoll => (Mode::Sqpoll, if room { spare } else { None }),
+        mode => (mode, None),
+    }
+}
+
+/// Whether a polled ring can be had here; asked before it is chosen for the user, who did not insist on it.
+fn ring_is_allowed(root: &Path) -> bool {
+    let config = BackendConfig { mode: Mode::Sqpoll, depth: 1, file_slots: 1, ..BackendConfig::new(root) };
+    iobackend::Arena::new(4096).is_ok_and(|arena| iobackend::open(&config, &arena).is_ok())
+}
+
+/// Random bytes from the system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], OpenError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| LogError::System {
+        doing: "draw random bytes for",
+        path: "the manifest".into(),
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,168 @@
+//! Why an engine does not open or close, and why a call comes to nothing.
+
+use log::LogError;
+use shard::wire::Failure;
+use std::path::PathBuf;
+
+/// Why an engine could not be opened, or closed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A setting is out of range; the text names it and the range.
+    Config(String),
+    /// The data directory cannot be used.
+    Directory {
+        /// What was tried.
+        doing: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process has the directory open.
+    Locked {
+        /// The lock's file.
+        path: PathBuf,
+    },
+    /// A log, or the manifest.
+    Log(LogError),
+    /// The I/O backend.
+    Backend(iobackend::OpenError),
+    /// The placement of tenants.
+    Placement(router::PlacementError),
+    /// A shard's thread could not be pinned.
+    Pin {
+        /// The shard.
+        shard: u16,
+        /// The CPU that was asked for.
+        cpu: usize,
+        /// The CPUs that its thread may run on instead.
+        allowed: Vec<usize>,
+    },
+    /// What a log holds contradicts itself, under intact checksums.
+    Replay {
+        /// What the kernel says of it.
+        reason: String,
+    },
+    /// A shard's thread ended by a panic: our bug.
+    ShardPanicked {
+        /// The shard.
+        shard: u16,
+    },
+}
+
+impl std::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            OpenError::Config(text) => f.write_str(text),
+            OpenError::Directory { doing, path, source } => write!(f, "cannot {doing} {}: {source}", path.display()),
+            OpenError::Locked { path } => write!(
+                f,
+                "{} is locked: another process has the data directory open; close it there, or name another directory",
+                path.display()
+            ),
+            OpenError::Log(error) => error.fmt(f),
+            OpenError::Backend(error) => error.fmt(f),
+            OpenError::Placement(error) => error.fmt(f),
+            OpenError::Pin { shard, cpu, allowed } => write!(
+                f,
+                "shard {shard} cannot be pinned to CPU {cpu}: its thread may run on {allowed:?}; choose among them, or run unpinned"
+            ),
+            OpenError::Replay { reason } => {
+                write!(f, "the log contradicts itself: {reason}; run `diatreme verify`, and report it")
+            }
+            OpenError::ShardPanicked { shard } => {
+                write!(
+                    f,
+                    "shard {shard} ended by a panic, which is a bug: report it with the text above; what was acknowledged is safe"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            OpenError::Directory { source, .. } => Some(source),
+            OpenError::Log(error) => Some(error),
+            OpenError::Backend(error) => Some(error),
+            OpenError::Placement(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> Self {
+        OpenError::Log(error)
+    }
+}
+
+impl From<iobackend::OpenError> for OpenError {
+    fn from(error: iobackend::OpenError) -> Self {
+        OpenError::Backend(error)
+    }
+}
+
+impl From<router::PlacementError> for OpenError {
+    fn from(error: router::PlacementError) -> Self {
+        OpenError::Placement(error)
+    }
+}
+
+/// Why a call came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The queue to the shard is full. Nothing was sent: take answers, then try again.
+    QueueFull {
+        /// Requests in flight to the shard.
+        depth: usize,
+        /// Requests that may be.
+        capacity: usize,
+        /// Bytes that wait in the ring.
+        bytes: usize,
+        /// Bytes that may.
+        bytes_capacity: usize,
+    },
+    /// The request is longer than any that is taken. Nothing was sent.
+    RequestTooLarge {
+        /// Its bytes.
+        len: usize,
+        /// Bytes that are taken.
+        max: usize,
+    },
+    /// The shard answered that it cannot be done, and why.
+    Failed(Failure),
+    /// The engine is closed, or the shard is gone. An append that was not answered may or may not be in the log.
+    Closed,
+    /// The shard has as many clients as it takes.
+    TooManyClients,
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CallError::QueueFull { depth, capacity, bytes, bytes_capacity } => write!(
+                f,
+                "the queue is full: {depth} of {capacity} requests in flight, {bytes} of {bytes_capacity} bytes waiting; \
+                 take answers, then try again"
+            ),
+            CallError::RequestTooLarge { len, max } => {
+                write!(f, "a request of {len} bytes: at most {max} are taken; send less at a time")
+            }
+            CallError::Failed(failure) => failure.fmt(f),
+            CallError::Closed => f.write_str("the engine is closed"),
+            CallError::TooManyClients => f.write_str("the shard takes no more clients: drop one, then try again"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        CallError::Failed(failure)
+    }
+}

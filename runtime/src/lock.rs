@@ -1,0 +1,48 @@
+//! One process at a time has a data directory open.
+
+use crate::OpenError;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// The name of the lock's file.
+pub(crate) const NAME: &str = "LOCK";
+
+/// The directory is locked for as long as this lives, and released by the system if the process dies.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// For writing: no other process may have the directory open.
+    ///
+    /// # Errors
+    /// If another process has it, or it cannot be locked.
+    pub fn exclusive(directory: &Path) -> Result<DirectoryLock, OpenError> {
+        let path = directory.join(NAME);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|source| OpenError::Directory { doing: "write in", path: directory.into(), source })?;
+        Self::hold(file.try_lock(), file, &path)
+    }
+
+    /// For reading: no process may be writing. A directory that was never opened has nothing to lock.
+    ///
+    /// # Errors
+    /// If another process has it open, or it cannot be read.
+    pub fn shared(directory: &Path) -> Result<Option<DirectoryLock>, OpenError> {
+        let path = directory.join(NAME);
+        match File::open(&path) {
+            Ok(file) => Self::hold(file.try_lock_shared(), file, &path).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => Ok(None),
+            Err(source) => Err(OpenError::Directory { doing: "read", path: directory.into(), source }),
+        }
+    }
+
+    fn hold(locked: Result<(), TryLockError>, file: File, path: &Path) -> Result<DirectoryLock, OpenError> {
+        match locked {
+            Ok(()) => Ok(DirectoryLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: PathBuf::from(path) }),
+            Err(TryLockError::Error(source)) => Err(OpenError::Directory { doing: "lock", path: path.into(), source }),
+        }
+    }
+}

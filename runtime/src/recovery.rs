@@ -1,0 +1,235 @@
+//! From a data directory to the state that shards start with.
+
+use crate::builder::Builder;
+use crate::{OpenError, lock};
+use iobackend::{Arena, Backend, BackendConfig, Buffer, IoBackend, Mode};
+use kernel::{Kernel, Limits, RecordKind, ReplayedRecord, StreamId, StreamSummary, TenantId};
+use log::format::manifest::{COPIES, Manifest};
+use log::format::segment::{Base, log_directory, parse_log_directory};
+use log::{CatalogRecord, Damage, LogError, Recovered, SCAN_BUFFER_BYTES, StreamStart, Torn};
+use router::Placement;
+use shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// What opening a directory found.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryReport {
+    /// Whether the directory was made by this opening.
+    pub created: bool,
+    /// Whether it was closed cleanly before.
+    pub clean: bool,
+    /// Segments that are part of the logs.
+    pub segments: usize,
+    /// Segments that had to be read frame by frame.
+    pub scanned: usize,
+    /// Tails that were never acknowledged, and were cut.
+    pub torn: Vec<Torn>,
+    /// Acknowledged data that is damaged. It is refused; all else is served.
+    pub damage: Vec<Damage>,
+    /// Streams that take no appends because records may be missing at their end.
+    pub frozen: usize,
+}
+
+/// A directory, recovered.
+pub(crate) struct Directory {
+    pub(crate) manifest: Manifest,
+    pub(crate) logs: Vec<Recovered>,
+    pub(crate) report: RecoveryReport,
+}
+
+/// A backend for opening and closing: sequential, blocking, so the simplest one.
+pub(crate) struct Cold {
+    backend: Backend,
+    buffer: Option<Buffer>,
+}
+
+impl Cold {
+    pub(crate) fn open(root: &Path) -> Result<Cold, OpenError> {
+        let failed = |source| OpenError::Directory { doing: "take memory to read", path: root.into(), source };
+        let mut arena = Arena::new(SCAN_BUFFER_BYTES).map_err(failed)?;
+        let buffer = arena.take(SCAN_BUFFER_BYTES);
+        let config = BackendConfig { mode: Mode::Sync, ..BackendConfig::new(root) };
+        Ok(Cold { backend: iobackend::open(&config, &arena)?, buffer })
+    }
+
+    pub(crate) fn write(&mut self, manifest: &Manifest) -> Result<(), OpenError> {
+        Ok(log::write_manifest(&mut self.backend, &mut self.buffer, manifest)?)
+    }
+}
+
+/// Recovers all logs of a directory, several at a time.
+pub(crate) fn recover(root: &Path, shards: u16) -> Result<Directory, OpenError> {
+    let mut cold = Cold::open(root)?;
+    let existing = check_names(&mut cold.backend)?;
+    let read = log::read_manifest(&mut cold.backend, &mut cold.buffer)?;
+    let mut report = RecoveryReport::default();
+    let mut manifest = match read.manifest {
+        Some(manifest) => manifest,
+        None if existing.is_empty() && read.present == [false; 2] => {
+            report.created = true;
+            Manifest { engine: crate::engine::random()?, ..Manifest::default() }
+        }
+        None => {
+            let say = |at: usize| read.faults[at].map_or_else(|| "missing".into(), |fault| fault.to_string());
+            return Err(LogError::Manifest { faults: [say(0), say(1)] }.into());
+        }
+    };
+    report.clean = manifest.clean;
+    let known = existing.last().map_or(0, |log| usize::from(*log) + 1).max(manifest.frontiers.len());
+    let count = known.max(usize::from(shards));
+    manifest.frontiers.resize(count, Base::default());
+    for log in 0..count {
+        let path = log_directory(log as u16);
+        let made = cold.backend.create_directory(&path);
+        made.map_err(|source| LogError::System { doing: "make the directory", path, source })?;
+    }
+    drop(cold);
+    let logs = recover_logs(root, &manifest)?;
+    for log in &logs {
+        report.segments += log.segments;
+        report.scanned += log.scanned;
+        report.torn.extend(log.torn.iter().cloned());
+        report.damage.extend(log.damage.iter().cloned());
+        report.frozen += log.frozen.len();
+    }
+    for (frontier, log) in manifest.frontiers.iter_mut().zip(&logs) {
+        *frontier = log.start.base;
+    }
+    Ok(Directory { manifest, logs, report })
+}
+
+/// The numbers of the logs; any name that is none of ours is refused.
+fn check_names(backend: &mut Backend) -> Result<Vec<u16>, OpenError> {
+    let names = backend.list(".").map_err(|source| LogError::System { doing: "list", path: ".".into(), source })?;
+    let mut logs = Vec::new();
+    for name in names {
+        match parse_log_directory(&name) {
+            Some(log) => logs.push(log),
+            None if name == lock::NAME || COPIES.contains(&name.as_str()) => {}
+            // What a file system keeps at its root.
+            None if name == "lost+found" => {}
+            None => return Err(LogError::Foreign { path: name }.into()),
+        }
+    }
+    logs.sort_unstable();
+    Ok(logs)
+}
+
+fn recover_logs(root: &Path, manifest: &Manifest) -> Result<Vec<Recovered>, OpenError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut logs = Vec::with_capacity(manifest.frontiers.len());
+    for (chunk, frontiers) in manifest.frontiers.chunks(threads).enumerate() {
+        let recover_one = |(at, frontier): (usize, &Base)| {
+            let log = (chunk * threads + at) as u16;
+            let mut cold = Cold::open(root)?;
+            let engine = manifest.engine;
+            let recovered = log::recover(&mut cold.backend, &mut cold.buffer, log, engine, *frontier, &mut |_| {});
+            recovered.map_err(OpenError::from)
+        };
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let workers: Vec<_> =
+                frontiers.iter().enumerate().map(|one| scope.spawn(move || recover_one(one))).collect();
+            workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        for result in results {
+            logs.push(result?);
+        }
+    }
+    Ok(logs)
+}
+
+/// What one shard starts with.
+pub(crate) struct ShardState {
+    pub(crate) kernel: Kernel,
+    /// Of each slot of the kernel, in order.
+    pub(crate) streams: Vec<StreamStart>,
+}
+
+/// Brings together what the logs hold of each tenant, and gives it to the shard that owns it now.
+pub(crate) fn distribute(
+    logs: Vec<Recovered>,
+    placement: &Placement,
+    settings: &Builder,
+) -> Result<Vec<ShardState>, OpenError> {
+    let mut streams: BTreeMap<(u64, u32), StreamStart> = BTreeMap::new();
+    let mut catalog: Vec<CatalogRecord> = Vec::new();
+    let mut frozen: BTreeSet<(u64, u32)> = BTreeSet::new();
+    for log in logs {
+        catalog.extend(log.catalog);
+        frozen.extend(log.frozen);
+        for (key, part) in log.streams {
+            match streams.entry(key) {
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(part);
+                }
+                std::collections::btree_map::Entry::Occupied(mut entry) => join(entry.get_mut(), part),
+            }
+        }
+    }
+    catalog.sort_unstable();
+    catalog.dedup_by_key(|record| (record.tenant, record.offset));
+    let limits = Limits {
+        record_bytes_max: settings.record_bytes_max,
+        batch_bytes_max: REQUEST_PAYLOAD_MAX,
+        batch_records_max: REQUEST_RECORDS_MAX,
+        ..Limits::default()
+    };
+    let mut kernels: Vec<Kernel> = (0..placement.shards()).map(|_| Kernel::new(limits)).collect();
+    let owner = |tenant: u64| usize::from(placement.shard_of(tenant));
+    let contradiction = |reason: String| OpenError::Replay { reason };
+    for record in &catalog {
+        let kind =
+            RecordKind::try_from(record.kind).map_err(|kind| contradiction(format!("record kind {}", kind.0)))?;
+        let replayed = ReplayedRecord {
+            tenant: TenantId(record.tenant),
+            stream: kernel::CATALOG,
+            kind,
+            offset: record.offset,
+            position: record.position,
+            timestamp: record.timestamp,
+            payload: &record.payload,
+        };
+        kernels[owner(record.tenant)].replay(&replayed).map_err(|error| contradiction(error.to_string()))?;
+    }
+    for ((tenant, stream), start) in &streams {
+        let summary = StreamSummary {
+            tenant: TenantId(*tenant),
+            stream: StreamId(*stream),
+            next: start.next_offset,
+            position: start.position,
+            timestamp: start.timestamp,
+        };
+        let kernel = &mut kernels[owner(*tenant)];
+        let slot = kernel.restore_stream(&summary).map_err(|error| contradiction(error.to_string()))?;
+        if frozen.contains(&(*tenant, *stream)) {
+            kernel.freeze(slot);
+        }
+    }
+    let with_streams = |kernel: Kernel| {
+        let slots = 0..kernel.slots() as u32;
+        let of_slot = |slot| {
+            let view = kernel.stream(kernel::StreamSlot(slot));
+            let key = (view.tenant.0, view.stream.0);
+            streams.remove(&key).unwrap_or_else(|| StreamStart::new(key.0, key.1))
+        };
+        let streams = slots.map(of_slot).collect();
+        ShardState { kernel, streams }
+    };
+    Ok(kernels.into_iter().map(with_streams).collect())
+}
+
+/// Joins two parts of a stream's history, from two logs.
+fn join(stream: &mut StreamStart, part: StreamStart) {
+    if part.next_offset > stream.next_offset {
+        stream.next_offset = part.next_offset;
+        stream.link = part.link;
+        stream.timestamp = part.timestamp;
+        stream.position = part.position;
+    }
+    stream.runs.extend(part.runs);
+    stream.runs.sort_by_key(|run| run.first_offset);
+}
