@@ -518,8 +518,11 @@ impl Port {
         let mut taken = 0;
         {
             let ClientPort { replies, data, .. } = &mut self.ends;
+            // In this order: the shard publishes data before the replies that it belongs to, so whoever has seen a
+            // reply finds its data.
+            let replies = replies.drain(usize::MAX);
             let batch = data.batch();
-            for reply in replies.drain(usize::MAX) {
+            for reply in replies {
                 taken += 1;
                 let has_data = reply.outcome.as_ref().is_ok_and(Done::has_data);
                 with_data |= has_data;

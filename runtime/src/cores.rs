@@ -16,6 +16,10 @@ pub fn available() -> Vec<usize> {
 /// # Errors
 /// The CPUs that the thread may run on instead.
 pub fn pin(cpu: usize) -> Result<(), Vec<usize>> {
+    let before = available();
+    if !before.contains(&cpu) {
+        return Err(before);
+    }
     core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
     let now = available();
     if now == [cpu] { Ok(()) } else { Err(now) }
