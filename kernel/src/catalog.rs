@@ -7,10 +7,25 @@ use crate::limits::NAME_BYTES_MAX;
 
 /// What a catalog record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CatalogRecord<'a> {
-    TenantCreated { name: &'a str },
-    StreamCreated { stream: StreamId, name: &'a str },
-    StreamDeleted { stream: StreamId },
+pub enum CatalogRecord<'a> {
+    /// The tenant exists.
+    TenantCreated {
+        /// Its name.
+        name: &'a str,
+    },
+    /// A stream exists.
+    StreamCreated {
+        /// Its id.
+        stream: StreamId,
+        /// Its name.
+        name: &'a str,
+    },
+    /// A stream is deleted.
+    StreamDeleted {
+        /// Its id.
+        stream: StreamId,
+    },
+    /// The tenant is deleted.
     TenantDeleted,
 }
 
@@ -38,7 +53,10 @@ impl<'a> CatalogRecord<'a> {
     }
 
     /// Reads the payload of a record of `kind`; `None` if the kind is none of the catalog's.
-    pub(crate) fn decode(kind: RecordKind, payload: &'a [u8]) -> Option<Result<Self, CatalogFault>> {
+    ///
+    /// # Errors
+    /// The first thing about the payload that is wrong.
+    pub fn decode(kind: RecordKind, payload: &'a [u8]) -> Option<Result<Self, CatalogFault>> {
         Some(match kind {
             RecordKind::Data => return None,
             RecordKind::TenantCreated => decode_name(payload).map(|name| Self::TenantCreated { name }),

@@ -55,7 +55,7 @@ mod replay;
 mod report;
 mod tables;
 
-pub use catalog::CatalogFault;
+pub use catalog::{CatalogFault, CatalogRecord};
 pub use command::Command;
 pub use effects::{Effects, Payload, RecordEffect, Reply, ReplyEffect};
 pub use ids::{CATALOG, RecordKind, StreamId, StreamSlot, TenantId, UnknownKind};
