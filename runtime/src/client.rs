@@ -213,8 +213,9 @@ impl Client {
         expected: Option<u64>,
         records: &[&[u8]],
     ) -> Result<Appended, CallError> {
-        let token = self.submit_append(stream, expected, records)?;
-        match self.wait_for(token)?.0 {
+        let (tenant, stream_id) = (stream.tenant, stream.stream);
+        let request = Request::Append { tenant, stream: stream_id, expected, records };
+        match self.call(tenant, &request)?.0 {
             Done::Appended { first, count, timestamp, durable } => Ok(Appended { first, count, timestamp, durable }),
             other => unreachable!("{other:?} to an append"),
         }
@@ -238,8 +239,7 @@ impl Client {
     /// # Errors
     /// If the offset is beyond the end, or what lies there is damaged; and as any call.
     pub fn read(&mut self, stream: &StreamRef, from: u64, records_max: u32) -> Result<Vec<Record>, CallError> {
-        let token = self.submit_read(stream, from, records_max)?;
-        let (_, data) = self.wait_for(token)?;
+        let (_, data) = self.call(stream.tenant, &read_request(stream, from, records_max))?;
         let owned = |record: ReadRecord<'_>| Record {
             offset: record.offset,
             position: record.position,
@@ -258,8 +258,8 @@ impl Client {
         for shard in 0..self.placement.shards() {
             let mut after = None;
             loop {
-                let token = self.submit(shard, &Request::ListTenants { after })?;
-                let more = self.take_page(token, &mut all)?;
+                let page = self.call_shard(shard, &Request::ListTenants { after })?;
+                let more = take_page(page, &mut all);
                 after = all.last().map(|last: &Named| TenantId(last.id));
                 if !more {
                     break;
@@ -278,23 +278,12 @@ impl Client {
         let mut all = Vec::new();
         let mut after = kernel::CATALOG;
         loop {
-            let token = self.submit(self.placement.shard_of(tenant.0), &Request::ListStreams { tenant, after })?;
-            if !self.take_page(token, &mut all)? {
+            let page = self.call(tenant, &Request::ListStreams { tenant, after })?;
+            if !take_page(page, &mut all) {
                 return Ok(all);
             }
             after = all.last().map_or(after, |last| StreamId(last.id as u32));
         }
-    }
-
-    fn take_page(&mut self, token: Token, all: &mut Vec<Named>) -> Result<bool, CallError> {
-        let (done, data) = self.wait_for(token)?;
-        all.extend(Listing::new(&data).map(|entry| Named {
-            id: entry.id,
-            name: entry.name.to_owned(),
-            deleted: entry.deleted,
-            damaged: entry.frozen,
-        }));
-        Ok(matches!(done, Done::Listed { more: true, .. }))
     }
 
     /// Deletes a stream: it is no longer served; its records stay in the log.
@@ -335,9 +324,7 @@ impl Client {
     /// # Errors
     /// As [`submit_append`](Self::submit_append).
     pub fn submit_read(&mut self, stream: &StreamRef, from: u64, records_max: u32) -> Result<Token, CallError> {
-        let bytes_max = shard::limits::READ_BYTES_MAX;
-        let request = Request::Read { tenant: stream.tenant, stream: stream.stream, from, records_max, bytes_max };
-        self.submit(stream.shard, &request)
+        self.submit(stream.shard, &read_request(stream, from, records_max))
     }
 
     /// Sends a question for a stream's end without waiting.
@@ -436,8 +423,24 @@ impl Client {
     }
 
     fn call(&mut self, tenant: TenantId, request: &Request<'_>) -> Result<(Done, Vec<u8>), CallError> {
-        let token = self.submit(self.placement.shard_of(tenant.0), request)?;
-        self.wait_for(token)
+        self.call_shard(self.placement.shard_of(tenant.0), request)
+    }
+
+    /// Sends a request and waits for its answer; if the queue is full, for room in it first.
+    fn call_shard(&mut self, shard: u16, request: &Request<'_>) -> Result<(Done, Vec<u8>), CallError> {
+        let mut patience = Patience::new();
+        loop {
+            match self.submit(shard, request) {
+                Ok(token) => return self.wait_for(token),
+                Err(CallError::QueueFull { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            let (_, lost) = self.keep_answers(None);
+            if lost {
+                return Err(CallError::Closed);
+            }
+            patience.rest_awake();
+        }
     }
 
     /// Waits for one answer; keeps the others.
@@ -445,19 +448,7 @@ impl Client {
         self.flush();
         let mut patience = Patience::new();
         loop {
-            let mut own = None;
-            let mut lost = false;
-            for port in self.ports.iter_mut().flatten() {
-                let gone = port.ends.replies.is_disconnected();
-                let mut any = false;
-                port.take_raw(|reply, data| {
-                    any = true;
-                    let outcome = reply.outcome.map_err(CallError::Failed);
-                    let kept = Kept { token: reply.token, outcome, data: data.to_vec() };
-                    if reply.token == token.0 { own = Some(kept) } else { self.kept.push_back(kept) }
-                });
-                lost |= gone && !any && port.in_flight > 0;
-            }
+            let (own, lost) = self.keep_answers(Some(token));
             if let Some(Kept { outcome, data, .. }) = own {
                 return outcome.map(|done| (done, data));
             }
@@ -468,6 +459,44 @@ impl Client {
             patience.rest(&self.bell, || ports.iter().flatten().any(Port::has_replies));
         }
     }
+
+    /// Takes what was answered: gives the answer that is waited for, keeps the others for the next poll. Says also
+    /// whether a shard is gone that owes answers.
+    fn keep_answers(&mut self, token: Option<Token>) -> (Option<Kept>, bool) {
+        let (mut own, mut lost) = (None, false);
+        for port in self.ports.iter_mut().flatten() {
+            let gone = port.ends.replies.is_disconnected();
+            let mut any = false;
+            port.take_raw(|reply, data| {
+                any = true;
+                let outcome = reply.outcome.map_err(CallError::Failed);
+                let kept = Kept { token: reply.token, outcome, data: data.to_vec() };
+                if token.is_some_and(|token| token.0 == reply.token) {
+                    own = Some(kept);
+                } else {
+                    self.kept.push_back(kept);
+                }
+            });
+            lost |= gone && !any && port.in_flight > 0;
+        }
+        (own, lost)
+    }
+}
+
+fn read_request(stream: &StreamRef, from: u64, records_max: u32) -> Request<'static> {
+    let bytes_max = shard::limits::READ_BYTES_MAX;
+    Request::Read { tenant: stream.tenant, stream: stream.stream, from, records_max, bytes_max }
+}
+
+/// Adds a page of names to a list; says whether there are more.
+fn take_page((done, data): (Done, Vec<u8>), all: &mut Vec<Named>) -> bool {
+    all.extend(Listing::new(&data).map(|entry| Named {
+        id: entry.id,
+        name: entry.name.to_owned(),
+        deleted: entry.deleted,
+        damaged: entry.frozen,
+    }));
+    matches!(done, Done::Listed { more: true, .. })
 }
 
 impl Drop for Client {

@@ -56,6 +56,16 @@ impl Patience {
         Patience { looks: 0, since: None }
     }
 
+    /// Lets others run, without sleeping: for room in a queue, of which nobody tells.
+    pub(crate) fn rest_awake(&mut self) {
+        if self.looks < SPINS {
+            self.looks += 1;
+            std::hint::spin_loop();
+        } else {
+            std::thread::yield_now();
+        }
+    }
+
     /// Rests a little longer each time; `has_input` is asked once more before sleeping.
     pub(crate) fn rest(&mut self, bell: &Bell, has_input: impl Fn() -> bool) {
         if self.looks < SPINS {
