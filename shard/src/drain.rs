@@ -15,9 +15,9 @@ use spsc::{ByteProducer, ReserveError};
 /// What a drain came to.
 pub(crate) struct Drained {
     pub(crate) requests: usize,
-    /// Every ring was seen empty, or cannot go on until the log does.
+    /// Every ring was seen empty, or cannot go on until the log or its client does.
     pub(crate) rings_empty: bool,
-    /// Some ring cannot go on until the log, or its client, does.
+    /// Some ring cannot go on until the log does.
     pub(crate) blocked: bool,
 }
 
@@ -25,8 +25,10 @@ pub(crate) struct Drained {
 enum End {
     Empty,
     Limit,
-    /// The log has no room now, or the port's data ring has none.
+    /// The log has no room now.
     Blocked,
+    /// The client has to take data, or answers, first.
+    Full,
 }
 
 impl<B: IoBackend> Shard<B> {
@@ -35,7 +37,7 @@ impl<B: IoBackend> Shard<B> {
         let mut drained = Drained { requests: 0, rings_empty: true, blocked: false };
         let count = self.ports.len();
         let mut idle = 0;
-        let mut at = self.next_port;
+        let mut at = self.last_drained;
         while idle < count && drained.requests < TURN_REQUESTS {
             at = if at + 1 < count { at + 1 } else { 0 };
             let (taken, end) = self.drain_port(at, now);
@@ -43,7 +45,7 @@ impl<B: IoBackend> Shard<B> {
             drained.blocked |= matches!(end, End::Blocked);
             idle = if matches!(end, End::Limit) { 0 } else { idle + 1 };
         }
-        self.next_port = at;
+        self.last_drained = at;
         drained.rings_empty = idle >= count;
         self.requests += drained.requests as u64;
         drained
@@ -55,6 +57,11 @@ impl<B: IoBackend> Shard<B> {
         };
         // Asked before the ring is found empty: what was sent before leaving is still taken.
         let gone = attached.port.requests.is_disconnected();
+        if gone {
+            // Nobody takes their data.
+            self.queued_reads -= attached.reads.len();
+            attached.reads.clear();
+        }
         let (taken, end) = self.drain_attached(&mut attached, at, now);
         self.ports[at] = Some(attached);
         if gone && matches!(end, End::Empty) {
@@ -64,10 +71,12 @@ impl<B: IoBackend> Shard<B> {
     }
 
     fn drain_attached(&mut self, attached: &mut Attached, at: usize, now: u64) -> (usize, End) {
-        let Attached { port, owed, dirty, reads, .. } = attached;
+        let limit = attached.places().min(BATCH_REQUESTS);
+        let Attached { port, owed, dirty, reads, wants, .. } = attached;
+        *wants = 0;
         let batch = port.requests.batch();
         let mut taken = 0;
-        while taken < BATCH_REQUESTS {
+        while taken < limit {
             let Some(message) = batch.peek() else {
                 return (taken, End::Empty);
             };
@@ -75,6 +84,10 @@ impl<B: IoBackend> Shard<B> {
                 Ok(command) => match self.take(&command, message, now, &mut port.data) {
                     Taken::Outcome(outcome) => outcome,
                     Taken::Blocked => return (taken, End::Blocked),
+                    Taken::NoRoom(bytes) => {
+                        *wants = bytes;
+                        return (taken, End::Full);
+                    }
                 },
                 Err(refusal) => Outcome::now(Err(Failure::Refused(refusal))),
             };
@@ -97,7 +110,7 @@ impl<B: IoBackend> Shard<B> {
             batch.advance();
             taken += 1;
         }
-        (taken, End::Limit)
+        (taken, if limit == BATCH_REQUESTS { End::Limit } else { End::Full })
     }
 
     /// Applies one command, if the log has room for what it may write.
@@ -105,7 +118,9 @@ impl<B: IoBackend> Shard<B> {
     fn take(&mut self, command: &Command<'_>, message: &[u8], now: u64, data: &mut ByteProducer) -> Taken {
         // What is longer than any frame is longer than the kernel's limits too: it is applied, and refused.
         if let Some((bytes, entries)) = demand(command).filter(|(bytes, _)| *bytes <= REQUEST_RECORDS_BYTES_MAX) {
-            match self.log.room(bytes, entries, now) {
+            // A log that has failed may still have room in its open frame, but no frame will be written any more.
+            let room = if self.log.failure().is_some() { Room::Failed } else { self.log.room(bytes, entries, now) };
+            match room {
                 Room::Ready => {}
                 Room::Busy => return Taken::Blocked,
                 Room::NoSpace => return Taken::Outcome(Outcome::now(Err(Failure::NoSpace))),
@@ -131,8 +146,14 @@ impl<B: IoBackend> Shard<B> {
             }
             Ok(kernel::Reply::Listed { start, len, more }) => {
                 // Its page goes into the data ring at once, so its reply must too: the two rings keep one order.
-                if after.is_some() || !put_page(data, &self.effects.scratch[start as usize..][..len as usize]) {
-                    return Taken::Blocked;
+                if after.is_some() {
+                    // What it waits for would never come from a log that has failed.
+                    let failed = self.log.failure().is_some();
+                    let refused = Outcome::now(Err(Failure::ShardFailed));
+                    return if failed { Taken::Outcome(refused) } else { Taken::Blocked };
+                }
+                if !put_page(data, &self.effects.scratch[start as usize..][..len as usize]) {
+                    return Taken::NoRoom(len as usize);
                 }
                 Ok(Done::Listed { bytes: len, more })
             }
@@ -203,7 +224,10 @@ impl<B: IoBackend> Shard<B> {
 /// What taking a request came to.
 enum Taken {
     Outcome(Outcome),
+    /// The log has no room now.
     Blocked,
+    /// The data ring has no room for so many bytes.
+    NoRoom(usize),
 }
 
 /// An answer, and the frame that it waits for.

@@ -4,6 +4,9 @@
 pub const BATCH_REQUESTS: usize = 128;
 /// Requests taken in one turn over all ports: about 100 µs of work, so that completions are seen in time.
 pub const TURN_REQUESTS: usize = 1024;
+/// Turns that leave requests behind before the open frame is closed all the same: with appends it is full long before, but
+/// requests that write nothing could keep the rings from ever being empty, and an append waiting.
+pub const HELD_TURNS_MAX: u32 = 16;
 /// Clients that may be attached to a shard.
 pub const PORTS_MAX: usize = 1024;
 /// Requests that one client may have in flight on one shard, unless it asks for fewer.

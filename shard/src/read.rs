@@ -43,39 +43,47 @@ impl<B: IoBackend> Shard<B> {
         self.publish() || worked
     }
 
+    /// Gives the log's places to the ports in turn, one a port.
     fn begin_reads(&mut self) -> bool {
+        let count = self.ports.len();
         let mut begun = false;
-        for at in 0..self.ports.len() {
-            let Some(Attached { port, owed, reads, promised, .. }) = &mut self.ports[at] else {
-                continue;
-            };
-            while let Some(&read) = reads.front()
-                && self.log.can_read()
-            {
-                let used = port.data.used() + *promised;
-                if used > 0 && used + read.want > port.data.window() / 2 {
-                    break;
-                }
-                reads.pop_front();
-                self.queued_reads -= 1;
-                *owed += 1;
-                *promised += read.want;
-                let ticket = self.reading.iter().position(Option::is_none);
-                let ticket = ticket.expect("the log has as many places for reads");
-                self.reading[ticket] = Some((at, read));
-                self.log.read(ReadRequest {
-                    ticket: ticket as u64,
-                    index: read.slot.0,
-                    from: read.from,
-                    // Not beyond the end as it was when the read was asked: what came later may not be settled.
-                    records_max: u64::from(read.records_max).min(read.next - read.from) as u32,
-                    bytes_max: (read.want as u64).min(u64::from(READ_BYTES_MAX)),
-                    record_overhead: RECORD_BYTES as u32,
-                });
-                begun = true;
+        let mut idle = 0;
+        while idle < count && self.log.can_read() {
+            self.last_read = if self.last_read + 1 < count { self.last_read + 1 } else { 0 };
+            if self.begin_read(self.last_read) {
+                (idle, begun) = (0, true);
+            } else {
+                idle += 1;
             }
         }
         begun
+    }
+
+    fn begin_read(&mut self, at: usize) -> bool {
+        let Some(attached) = &mut self.ports[at] else {
+            return false;
+        };
+        let Some(&read) = attached.reads.front().filter(|read| attached.has_room(read.want)) else {
+            return false;
+        };
+        let Attached { owed, reads, promised, .. } = attached;
+        reads.pop_front();
+        self.queued_reads -= 1;
+        *owed += 1;
+        *promised += read.want;
+        let ticket = self.reading.iter().position(Option::is_none);
+        let ticket = ticket.expect("the log has as many places for reads");
+        self.reading[ticket] = Some((at, read));
+        self.log.read(ReadRequest {
+            ticket: ticket as u64,
+            index: read.slot.0,
+            from: read.from,
+            // Not beyond the end as it was when the read was asked: what came later may not be settled.
+            records_max: u64::from(read.records_max).min(read.next - read.from) as u32,
+            bytes_max: (read.want as u64).min(u64::from(READ_BYTES_MAX)),
+            record_overhead: RECORD_BYTES as u32,
+        });
+        true
     }
 
     /// Hands out one read that is done, if there is one.
@@ -87,7 +95,7 @@ impl<B: IoBackend> Shard<B> {
         let Some((at, read)) = self.reading[ticket].take() else {
             unreachable!("a ticket is kept while its read is in flight");
         };
-        let Some(Some(Attached { port, owed, dirty, reads, promised })) = self.ports.get_mut(at) else {
+        let Some(Some(Attached { port, owed, dirty, reads, promised, .. })) = self.ports.get_mut(at) else {
             unreachable!("a port is kept while answers are owed to it");
         };
         *owed -= 1;

@@ -7,13 +7,13 @@
 //! Deliberately absent: threads, clocks, and waiting. Who calls `turn`, and what it does between turns, is the host's choice.
 
 use crate::answer::{Answer, Pending};
-use crate::limits::PORTS_MAX;
+use crate::limits::{HELD_TURNS_MAX, PORTS_MAX};
 use crate::port::ShardPort;
 use crate::read::QueuedRead;
 use iobackend::IoBackend;
 use kernel::{Effects, Kernel};
 use log::format::segment::Base;
-use log::limits::READS_IN_FLIGHT;
+use log::limits::{PREPARE_RETRY_NS, READS_IN_FLIGHT};
 use log::{Log, LogError, LogFailure, LogStats};
 use spsc::Consumer;
 use std::collections::VecDeque;
@@ -32,10 +32,21 @@ pub struct Progress {
     pub worked: bool,
     /// Operations are in flight, so completions will come.
     pub in_flight: bool,
-    /// Requests wait that the log has no room for: nothing but a completion helps, new requests do not.
+    /// Requests wait that the log has no room for: nothing but a completion helps, new requests do not. Then operations
+    /// are in flight.
     pub blocked: bool,
     /// Even if nothing comes, a turn is due at this time (nanoseconds, on the clock that `turn` is told).
     pub wake_at: Option<u64>,
+}
+
+/// Messages to the shard. Those that it did not take go when it goes: their clients must learn of it.
+#[derive(Debug)]
+pub(crate) struct Inbox(Consumer<Control>);
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        while self.0.pop().is_some() {}
+    }
 }
 
 /// Counts of what a shard did.
@@ -53,13 +64,43 @@ pub struct ShardStats {
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) port: ShardPort,
-    /// Answers that are not staged yet: the place is kept until there are none.
+    /// Answers that wait for a frame, or for a read that is in flight: the place is kept until there are none.
     pub(crate) owed: usize,
     /// Replies or data are staged and not published.
     pub(crate) dirty: bool,
     pub(crate) reads: VecDeque<QueuedRead>,
     /// Bytes of data that reads in flight may bring.
     pub(crate) promised: usize,
+    /// The next request waits until the data ring has room for so many bytes; 0 if it does not.
+    pub(crate) wants: usize,
+}
+
+impl Attached {
+    fn new(port: ShardPort) -> Attached {
+        Attached { port, owed: 0, dirty: false, reads: VecDeque::new(), promised: 0, wants: 0 }
+    }
+
+    /// Requests that may be taken: no more are open than the client may have in flight. One that keeps its word
+    /// never finds this 0; one that does not cannot make the shard's queues grow.
+    #[inline]
+    pub(crate) fn places(&self) -> usize {
+        self.port.replies.capacity().saturating_sub(self.owed + self.reads.len())
+    }
+
+    /// Whether the data ring surely takes a message of so many bytes besides what is promised: half of it does,
+    /// since a message lies in one piece.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let used = self.port.data.used() + self.promised;
+        used == 0 || used + bytes <= self.port.data.window() / 2
+    }
+
+    /// Whether a turn could do something for this client now.
+    fn has_input(&self) -> bool {
+        let ShardPort { requests, .. } = &self.port;
+        let next = || self.places() > 0 && (self.wants == 0 || self.has_room(self.wants));
+        let read = || self.reads.front().is_some_and(|read| self.has_room(read.want));
+        requests.is_disconnected() || !requests.is_empty() && next() || read()
+    }
 }
 
 /// One core's share of the engine.
@@ -67,11 +108,16 @@ pub(crate) struct Attached {
 pub struct Shard<B> {
     pub(crate) kernel: Kernel,
     pub(crate) log: Log<B>,
-    pub(crate) inbox: Consumer<Control>,
+    inbox: Inbox,
     pub(crate) ports: Vec<Option<Attached>>,
-    pub(crate) attached: usize,
-    /// The port whose turn is next.
-    pub(crate) next_port: usize,
+    attached: usize,
+    /// Answers that all clients together may be owed.
+    places: usize,
+    /// The port that had the last turn to be drained, and the one that had the last turn to read.
+    pub(crate) last_drained: usize,
+    pub(crate) last_read: usize,
+    /// Turns since the rings were empty or the open frame was closed.
+    held_turns: u32,
     pub(crate) effects: Effects,
     /// Answers that wait for their frames, in order of frames.
     pub(crate) pending: VecDeque<Pending>,
@@ -97,10 +143,13 @@ impl<B: IoBackend> Shard<B> {
         Shard {
             kernel,
             log,
-            inbox,
+            inbox: Inbox(inbox),
             ports: Vec::new(),
             attached: 0,
-            next_port: 0,
+            places: 0,
+            last_drained: 0,
+            last_read: 0,
+            held_turns: 0,
             effects: Effects::new(crate::limits::REQUEST_RECORDS_MAX as usize),
             pending: VecDeque::new(),
             reading: [const { None }; READS_IN_FLIGHT],
@@ -117,29 +166,30 @@ impl<B: IoBackend> Shard<B> {
         self.attach();
         let drained = self.drain(now);
         // A frame closes when the rings are empty, or at its cap (in `drain`); never just because a place in flight is free.
-        if drained.rings_empty {
+        self.held_turns += 1;
+        if drained.rings_empty || self.held_turns >= HELD_TURNS_MAX {
+            self.held_turns = 0;
             self.log.submit(now);
         }
         let reaped = self.log.reap(now);
         let answered = self.answer();
         let read = self.read();
+        let in_flight = self.log.in_flight() > 0;
+        // A mark that is due and was not written found no room: a full disk is asked again at the log's own pace.
+        let retry = |at| if at <= now { now.saturating_add(PREPARE_RETRY_NS) } else { at };
         Progress {
             worked: drained.requests > 0 || reaped || answered || read || self.log.has_work(),
-            in_flight: self.log.in_flight() > 0,
-            blocked: drained.blocked,
-            wake_at: self.log.mark_at(),
+            in_flight,
+            blocked: drained.blocked && in_flight,
+            wake_at: self.log.mark_at().map(retry),
         }
     }
 
-    /// Whether a request or a message waits: asked once more between announcing to sleep and sleeping.
+    /// Whether a message, or a request that can go on, waits: asked once more between announcing to sleep and sleeping.
+    /// What waits for its client to take data is none: the client rings when it has.
     #[must_use]
     pub fn has_input(&self) -> bool {
-        !self.inbox.is_empty()
-            || self.ports.iter().flatten().any(|attached| {
-                !attached.port.requests.is_empty()
-                    || attached.port.requests.is_disconnected()
-                    || !attached.reads.is_empty()
-            })
+        !self.inbox.0.is_empty() || self.ports.iter().flatten().any(Attached::has_input)
     }
 
     /// The backend, to wait on.
@@ -182,17 +232,14 @@ impl<B: IoBackend> Shard<B> {
                 })?;
             }
         }
-        let clients: Vec<_> = self.ports.drain(..).flatten().map(|attached| attached.port).collect();
-        let closed = self.log.close(now);
-        for ShardPort { requests, replies, data, client } in clients {
-            drop((requests, replies, data));
-            client.ring();
-        }
+        let Shard { log, ports, inbox, .. } = self;
+        let closed = log.close(now);
+        drop((ports, inbox));
         closed
     }
 
     fn attach(&mut self) {
-        if self.inbox.is_empty() {
+        if self.inbox.0.is_empty() {
             return;
         }
         self.attach_waiting();
@@ -200,18 +247,17 @@ impl<B: IoBackend> Shard<B> {
 
     #[cold]
     fn attach_waiting(&mut self) {
-        while let Some(Control::Attach(port)) = self.inbox.pop() {
+        while let Some(Control::Attach(port)) = self.inbox.0.pop() {
             if self.attached == PORTS_MAX {
                 // Dropped: the client finds its port gone, and reports that the shard took no more clients.
-                port.client.ring();
                 continue;
             }
-            self.pending.reserve(port.replies.capacity());
-            let reads = VecDeque::new();
-            let attached = Attached { port: *port, owed: 0, dirty: false, reads, promised: 0 };
+            self.places += port.replies.capacity();
+            self.pending.reserve(self.places - self.pending.len());
+            let attached = Some(Attached::new(*port));
             match self.ports.iter().position(Option::is_none) {
-                Some(at) => self.ports[at] = Some(attached),
-                None => self.ports.push(Some(attached)),
+                Some(at) => self.ports[at] = attached,
+                None => self.ports.push(attached),
             }
             self.attached += 1;
         }
@@ -224,6 +270,7 @@ impl<B: IoBackend> Shard<B> {
             && attached.owed == 0
         {
             self.queued_reads -= attached.reads.len();
+            self.places -= attached.port.replies.capacity();
             self.ports[at] = None;
             self.attached -= 1;
         }
