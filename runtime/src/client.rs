@@ -13,10 +13,14 @@ use shard::wire::{Done, ReadRecord, ReadRecords, Reply, Request};
 use shard::{ClientPort, Control};
 use spsc::ReserveError;
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Requests that are sent before the shard is told, unless [`Client::flush`] or a poll comes first.
 const UNTOLD_MAX: usize = 32;
+/// A shard's inbox may be full for a moment: how often to try, and how long to wait between.
+const ATTACH_TRIES: usize = 10_000;
+const ATTACH_PAUSE: Duration = Duration::from_micros(100);
 
 /// The number of a request; its answer carries the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +32,8 @@ pub struct StreamRef {
     tenant: TenantId,
     stream: StreamId,
     shard: u16,
+    /// The version of the placement that says so.
+    placed: u64,
 }
 
 impl StreamRef {
@@ -192,7 +198,14 @@ impl Client {
     }
 
     fn stream_ref(&self, tenant: TenantId, stream: StreamId) -> StreamRef {
-        StreamRef { tenant, stream, shard: self.placement.shard_of(tenant.0) }
+        StreamRef { tenant, stream, shard: self.placement.shard_of(tenant.0), placed: self.placement.version() }
+    }
+
+    /// Where a stream lives. A handle may be older than this opening, which may have another number of shards.
+    #[inline]
+    fn shard_of(&self, stream: &StreamRef) -> u16 {
+        let known = stream.placed == self.placement.version() && usize::from(stream.shard) < self.ports.len();
+        if known { stream.shard } else { self.placement.shard_of(stream.tenant.0) }
     }
 
     /// Appends a record and waits until it is as durable as the engine promises.
@@ -316,7 +329,7 @@ impl Client {
         records: &[&[u8]],
     ) -> Result<Token, CallError> {
         let (tenant, stream_id) = (stream.tenant, stream.stream);
-        self.submit(stream.shard, &Request::Append { tenant, stream: stream_id, expected, records })
+        self.send(stream, &Request::Append { tenant, stream: stream_id, expected, records })
     }
 
     /// Sends a read without waiting.
@@ -324,7 +337,7 @@ impl Client {
     /// # Errors
     /// As [`submit_append`](Self::submit_append).
     pub fn submit_read(&mut self, stream: &StreamRef, from: u64, records_max: u32) -> Result<Token, CallError> {
-        self.submit(stream.shard, &read_request(stream, from, records_max))
+        self.send(stream, &read_request(stream, from, records_max))
     }
 
     /// Sends a question for a stream's end without waiting.
@@ -332,7 +345,22 @@ impl Client {
     /// # Errors
     /// As [`submit_append`](Self::submit_append).
     pub fn submit_head(&mut self, stream: &StreamRef) -> Result<Token, CallError> {
-        self.submit(stream.shard, &Request::Head { tenant: stream.tenant, stream: stream.stream })
+        self.send(stream, &Request::Head { tenant: stream.tenant, stream: stream.stream })
+    }
+
+    /// Sends a request whose answer a poll takes, unless so many wait to be taken already.
+    #[inline]
+    fn send(&mut self, stream: &StreamRef, request: &Request<'_>) -> Result<Token, CallError> {
+        if self.kept.len() >= self.window {
+            return Err(self.too_many_kept());
+        }
+        self.submit(self.shard_of(stream), request)
+    }
+
+    #[cold]
+    fn too_many_kept(&self) -> CallError {
+        let bytes_capacity = shard::limits::REQUEST_WINDOW_BYTES;
+        CallError::QueueFull { depth: self.kept.len(), capacity: self.window, bytes: 0, bytes_capacity }
     }
 
     #[inline]
@@ -349,7 +377,7 @@ impl Client {
         match if full { Err(None) } else { port.ends.requests.reserve(len).map_err(Some) } {
             Ok(out) => request.encode(token, out),
             Err(Some(ReserveError::TooLong { len, max })) => return Err(CallError::RequestTooLarge { len, max }),
-            Err(Some(ReserveError::Disconnected)) => return Err(CallError::Closed),
+            Err(Some(ReserveError::Disconnected)) => return Err(self.loss(usize::from(shard))),
             Err(None | Some(ReserveError::Full { .. })) => return Err(port.queue_full(self.window)),
         }
         port.ends.requests.commit();
@@ -365,12 +393,33 @@ impl Client {
 
     #[cold]
     fn attach(&mut self, shard: u16) -> Result<(), CallError> {
-        let mut router = self.shared.router.lock().unwrap_or_else(PoisonError::into_inner);
-        let doorbell = Arc::clone(router.doorbell(shard));
-        let (ends, other) = shard::port(self.window, doorbell, self.bell.doorbell());
-        router.send(shard, Control::Attach(Box::new(other))).map_err(|_| CallError::TooManyClients)?;
-        self.ports[usize::from(shard)] = Some(Port { ends, in_flight: 0, untold: 0 });
-        Ok(())
+        let (ends, other) = shard::port(self.window, self.shared.doorbell(shard), self.bell.doorbell());
+        let mut message = Control::Attach(Box::new(other));
+        for _ in 0..ATTACH_TRIES {
+            match self.shared.send(shard, message)? {
+                None => {
+                    self.ports[usize::from(shard)] = Some(Port { ends, in_flight: 0, untold: 0 });
+                    return Ok(());
+                }
+                // Many attach at once: the shard takes some every turn.
+                Some(back) => message = back,
+            }
+            std::thread::sleep(ATTACH_PAUSE);
+        }
+        Err(CallError::TooManyClients)
+    }
+
+    /// Why a shard's port is gone. One that was refused is forgotten once nothing is in flight on it, so that the
+    /// next request tries again.
+    #[cold]
+    fn loss(&mut self, shard: usize) -> CallError {
+        if self.shared.is_closed(shard) {
+            return CallError::Closed;
+        }
+        if self.ports[shard].as_ref().is_some_and(|port| port.in_flight == 0) {
+            self.ports[shard] = None;
+        }
+        CallError::TooManyClients
     }
 
     /// Makes sure that the shards know of all that was submitted. A poll does it too.
@@ -378,16 +427,18 @@ impl Client {
         self.ports.iter_mut().flatten().filter(|port| port.untold > 0).for_each(Port::tell);
     }
 
-    /// Requests that are not answered yet.
+    /// Requests whose answers were not taken yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.ports.iter().flatten().map(|port| port.in_flight).sum()
+        self.kept.len() + self.ports.iter().flatten().map(|port| port.in_flight).sum::<usize>()
     }
 
     /// Gives what was answered to `take`; returns how many. Does not wait.
     ///
     /// # Errors
-    /// [`CallError::Closed`] if a shard with requests in flight is gone: they will not be answered.
+    /// [`CallError::Closed`] if a shard with requests in flight is gone: they will not be answered, and count as in
+    /// flight no more. [`CallError::TooManyClients`] if it did not take this client, and none of them. What was
+    /// answered by others was given to `take`.
     pub fn poll(&mut self, mut take: impl FnMut(Completion<'_>)) -> Result<usize, CallError> {
         self.flush();
         let mut taken = 0;
@@ -395,15 +446,19 @@ impl Client {
             take(completion(kept.token, kept.outcome, &kept.data));
             taken += 1;
         }
-        let mut lost = false;
-        for port in self.ports.iter_mut().flatten() {
+        let mut lost = None;
+        for (shard, port) in self.ports.iter_mut().enumerate() {
+            let Some(port) = port else { continue };
             let before = taken;
             // Asked before the ring is found empty: what was answered before the shard left is still taken.
             let gone = port.ends.replies.is_disconnected();
             taken += port.take_replies(&mut take);
-            lost |= gone && port.in_flight > 0 && taken == before;
+            if gone && port.in_flight > 0 && taken == before {
+                port.in_flight = 0;
+                lost = Some(shard);
+            }
         }
-        if lost { Err(CallError::Closed) } else { Ok(taken) }
+        lost.map_or(Ok(taken), |shard| Err(self.loss(shard)))
     }
 
     /// Waits until something is answered, then does as [`poll`](Self::poll); with nothing in flight it returns at once.
@@ -418,7 +473,7 @@ impl Client {
                 return Ok(taken);
             }
             let ports = &self.ports;
-            patience.rest(&self.bell, || ports.iter().flatten().any(Port::has_replies));
+            patience.rest(&self.bell, || ports.iter().flatten().any(|port| port.has_replies() || port.is_lost()));
         }
     }
 
@@ -431,40 +486,44 @@ impl Client {
         let mut patience = Patience::new();
         loop {
             match self.submit(shard, request) {
-                Ok(token) => return self.wait_for(token),
+                Ok(token) => return self.wait_for(token, shard),
                 Err(CallError::QueueFull { .. }) => {}
                 Err(error) => return Err(error),
             }
-            let (_, lost) = self.keep_answers(None);
-            if lost {
-                return Err(CallError::Closed);
-            }
+            // If the shard is gone, the next try to send says so.
+            self.keep_answers(None, shard);
             patience.rest_awake();
         }
     }
 
-    /// Waits for one answer; keeps the others.
-    fn wait_for(&mut self, token: Token) -> Result<(Done, Vec<u8>), CallError> {
+    /// Waits for one answer, of one shard; keeps the others.
+    fn wait_for(&mut self, token: Token, shard: u16) -> Result<(Done, Vec<u8>), CallError> {
         self.flush();
         let mut patience = Patience::new();
         loop {
-            let (own, lost) = self.keep_answers(Some(token));
+            let (own, lost) = self.keep_answers(Some(token), shard);
             if let Some(Kept { outcome, data, .. }) = own {
                 return outcome.map(|done| (done, data));
             }
+            let shard = usize::from(shard);
             if lost {
-                return Err(CallError::Closed);
+                // The others that are lost with it are for the next poll to report.
+                self.ports[shard].iter_mut().for_each(|port| port.in_flight -= 1);
+                return Err(self.loss(shard));
             }
             let ports = &self.ports;
-            patience.rest(&self.bell, || ports.iter().flatten().any(Port::has_replies));
+            patience.rest(&self.bell, || {
+                ports.iter().flatten().any(Port::has_replies) || ports[shard].as_ref().is_some_and(Port::is_lost)
+            });
         }
     }
 
     /// Takes what was answered: gives the answer that is waited for, keeps the others for the next poll. Says also
-    /// whether a shard is gone that owes answers.
-    fn keep_answers(&mut self, token: Option<Token>) -> (Option<Kept>, bool) {
+    /// whether `shard` is gone and owes answers; of the others the next poll tells.
+    fn keep_answers(&mut self, token: Option<Token>, shard: u16) -> (Option<Kept>, bool) {
         let (mut own, mut lost) = (None, false);
-        for port in self.ports.iter_mut().flatten() {
+        for (at, port) in self.ports.iter_mut().enumerate() {
+            let Some(port) = port else { continue };
             let gone = port.ends.replies.is_disconnected();
             let mut any = false;
             port.take_raw(|reply, data| {
@@ -477,7 +536,7 @@ impl Client {
                     self.kept.push_back(kept);
                 }
             });
-            lost |= gone && !any && port.in_flight > 0;
+            lost |= at == usize::from(shard) && gone && !any && port.in_flight > 0;
         }
         (own, lost)
     }
@@ -517,7 +576,12 @@ impl Port {
     }
 
     fn has_replies(&self) -> bool {
-        !self.ends.replies.is_empty() || self.ends.replies.is_disconnected()
+        !self.ends.replies.is_empty()
+    }
+
+    /// Whether the shard is gone and owes answers.
+    fn is_lost(&self) -> bool {
+        self.in_flight > 0 && self.ends.replies.is_disconnected()
     }
 
     #[cold]
@@ -543,22 +607,11 @@ impl Port {
     /// Takes every reply that is there, with its data.
     #[inline]
     fn take_raw(&mut self, mut take: impl FnMut(Reply, &[u8])) {
-        let mut with_data = false;
-        let mut taken = 0;
-        {
-            let ClientPort { replies, data, .. } = &mut self.ends;
-            // In this order: the shard publishes data before the replies that it belongs to, so whoever has seen a
-            // reply finds its data.
-            let replies = replies.drain(usize::MAX);
-            let batch = data.batch();
-            for reply in replies {
-                taken += 1;
-                let has_data = reply.outcome.as_ref().is_ok_and(Done::has_data);
-                with_data |= has_data;
-                take(reply, if has_data { batch.next().unwrap_or(&[]) } else { &[] });
-            }
-        }
-        self.in_flight -= taken;
+        let Port { ends, in_flight, .. } = self;
+        let (_, with_data) = ends.take(|reply, data| {
+            *in_flight -= 1;
+            take(reply, data);
+        });
         if with_data {
             // The shard may be waiting for the room that is free now.
             self.tell();

@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::lock::DirectoryLock;
 use crate::recovery::{Cold, Directory, RecoveryReport, distribute, recover};
 use crate::shard_thread::{self, Common, Ready, Start};
-use crate::{OpenError, cores};
+use crate::{CallError, OpenError, cores};
 use iobackend::{BackendConfig, BackendInfo, Mode};
 use log::format::manifest::Manifest;
 use log::format::segment::Base;
@@ -37,6 +37,28 @@ pub(crate) struct Shared {
     pub(crate) router: Mutex<Router<Control>>,
     pub(crate) placement: Arc<Placement>,
     commons: Vec<Arc<Common>>,
+}
+
+impl Shared {
+    pub(crate) fn doorbell(&self, shard: u16) -> Arc<spsc::Doorbell> {
+        Arc::clone(self.router.lock().unwrap_or_else(PoisonError::into_inner).doorbell(shard))
+    }
+
+    /// Sends a message to a shard; gives it back if the inbox is full.
+    pub(crate) fn send(&self, shard: u16, message: Control) -> Result<Option<Control>, CallError> {
+        let mut router = self.router.lock().unwrap_or_else(PoisonError::into_inner);
+        // Held until the message is in: a shard that goes closes its door first, and then empties its inbox.
+        let closed = self.commons[usize::from(shard)].closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Err(CallError::Closed);
+        }
+        Ok(router.send(shard, message).err().map(|router::InboxFull(message)| message))
+    }
+
+    /// Whether a shard takes no more messages.
+    pub(crate) fn is_closed(&self, shard: usize) -> bool {
+        *self.commons[shard].closed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What an engine found and chose at its start.

@@ -32,6 +32,8 @@ pub(crate) struct Start {
 pub(crate) struct Common {
     pub(crate) stop: AtomicBool,
     pub(crate) waker: OnceLock<Waker>,
+    /// The shard takes no more messages.
+    pub(crate) closed: Mutex<bool>,
     /// Written by the thread when it parks and when it ends, for reports.
     pub(crate) stats: Mutex<ShardStats>,
 }
@@ -45,6 +47,16 @@ impl Common {
                 waker.wake();
             }
         }))
+    }
+}
+
+/// The shard's door for new clients. It closes when the shard goes, be it by a panic, and before the inbox is emptied:
+/// a message is either found there, or not sent.
+struct Door<'a>(&'a Common);
+
+impl Drop for Door<'_> {
+    fn drop(&mut self) {
+        *self.0.closed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = true;
     }
 }
 
@@ -74,6 +86,8 @@ pub(crate) fn run(
             return Ok(Base::default());
         }
     };
+    // Declared after the shard, so dropped before it.
+    let door = Door(&common);
     let mut idle = Idle::new(shared_cpu);
     while !common.stop.load(Ordering::Relaxed) {
         let now = clock.now();
@@ -97,6 +111,7 @@ pub(crate) fn run(
             }
         }
     }
+    drop(door);
     let stats = shard.stats();
     let closed = shard.close(clock.now());
     store_stats(&common, stats);
