@@ -3,14 +3,15 @@
 //! Whether a segment is a sound part of its log is not told here: that takes the other segments, and is what
 //! [`verify`](crate::verify()) does.
 
-use crate::format::footer::{Footer, FooterHeader, Trailer};
+use crate::LogError;
+#[cfg(doc)]
+use crate::SCAN_BUFFER_BYTES;
+use crate::format::footer::Footer;
 use crate::format::frame::FrameHeader;
 use crate::format::segment::{SegmentHeader, SegmentId};
 use crate::format::{BLOCK_BYTES, Fault};
-use crate::limits::FOOTER_BYTES_MAX;
 use crate::recover::segment_numbers;
-use crate::scan::{Found, SegmentFile};
-use crate::{LogError, SCAN_BUFFER_BYTES};
+use crate::scan::{Found, Seal, SegmentFile};
 use iobackend::{Buffer, FileSlot, IoBackend, OpenMode};
 use std::ops::Range;
 
@@ -75,48 +76,19 @@ pub fn inspect_segment<B: IoBackend>(
 ) -> Result<SegmentShape, LogError> {
     let mut file = SegmentFile::open(backend, id, SLOT, OpenMode::ReadOnly, buffer)?;
     let header = file.header()?;
-    let footer = read_footer(&mut file, id)?;
+    let incarnation = header.ok().map(|header| header.incarnation);
+    let footer = match file.seal(incarnation)? {
+        Seal::Sealed(footer) => Ok(Some(footer)),
+        Seal::Unsealed => Ok(None),
+        Seal::Bad(fault) => Err(fault),
+    };
     let until = match &footer {
         Ok(Some(footer)) => footer.header.position,
         _ => file.end,
     };
-    let incarnation = header.ok().map(|header| header.incarnation);
     let walked = file.walk(incarnation, BLOCK_BYTES as u64, until, |found| match found {
         Found::Frame { header, bytes, body } => visit(Sight::Frame { header, bytes, body }),
         Found::Bad { bytes, fault } => visit(Sight::NoFrame { bytes, fault }),
     })?;
     Ok(SegmentShape { id, file_bytes: file.length, header, footer, frames_end: walked.end })
-}
-
-fn read_footer<B: IoBackend>(
-    file: &mut SegmentFile<'_, B>,
-    id: SegmentId,
-) -> Result<Result<Option<Footer>, Fault>, LogError> {
-    if file.end < 2 * BLOCK_BYTES as u64 || file.end != file.length {
-        return Ok(Ok(None));
-    }
-    let trailer_at = file.end - BLOCK_BYTES as u64;
-    let trailer = match Trailer::decode(file.bytes(trailer_at, BLOCK_BYTES)?) {
-        Ok(trailer) => trailer,
-        Err(Fault::Unwritten | Fault::Magic) => return Ok(Ok(None)),
-        Err(fault) => return Ok(Err(fault)),
-    };
-    if !trailer.footer.is_multiple_of(BLOCK_BYTES as u64) || trailer.footer >= trailer_at {
-        return Ok(Err(Fault::Shape));
-    }
-    let header = match FooterHeader::decode(file.bytes(trailer.footer, BLOCK_BYTES)?) {
-        Ok(header) if header.id == id && header.position == trailer.footer => header,
-        Ok(_) => return Ok(Err(Fault::Misplaced)),
-        Err(fault) => return Ok(Err(fault)),
-    };
-    let length = header.length();
-    if length > FOOTER_BYTES_MAX || trailer.footer + length as u64 > trailer_at {
-        return Ok(Err(Fault::Shape));
-    }
-    let mut whole = Vec::with_capacity(length);
-    while whole.len() < length {
-        let want = (length - whole.len()).min(SCAN_BUFFER_BYTES);
-        whole.extend_from_slice(file.bytes(trailer.footer + whole.len() as u64, want)?);
-    }
-    Ok(Footer::decode(&whole).map(Some))
 }

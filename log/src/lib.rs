@@ -6,9 +6,11 @@
 //! Deliberately absent: clocks and threads (time is an argument), and any knowledge of what a record means.
 #![forbid(unsafe_code)]
 
+mod draft;
 mod error;
 mod files;
 pub mod format;
+mod history;
 mod index;
 mod inspect;
 pub mod limits;

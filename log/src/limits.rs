@@ -63,7 +63,9 @@ const _: () = {
     assert!(FOOTER_BYTES_MAX <= u32::MAX as usize);
     assert!(FRAMES_IN_FLIGHT + READS_IN_FLIGHT + SEALING_MAX + 4 <= IO_DEPTH);
     assert!(READS_IN_FLIGHT + SEALING_MAX + 2 < FILE_SLOTS);
-    assert!(SEGMENT_BYTES_MIN as usize > BLOCK_BYTES + FRAME_BYTES_MAX + footer::footer_bytes(2, 2) + BLOCK_BYTES);
+    // Header, the longest frame with the most streams, their footer, trailer: so a new segment has room for any request.
+    let footer_bytes_max = footer::footer_bytes(FRAME_STREAMS_MAX, FRAME_STREAMS_MAX);
+    assert!(SEGMENT_BYTES_MIN as usize > BLOCK_BYTES + FRAME_BYTES_MAX + footer_bytes_max + BLOCK_BYTES);
     assert!(SEGMENT_BYTES_FIRST >= SEGMENT_BYTES_MIN);
 };
 

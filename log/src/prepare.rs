@@ -66,9 +66,9 @@ impl Preparation {
         self.waiting
     }
 
-    /// Whether the file may exist.
+    /// Whether the file exists; to be asked when no operation is in flight.
     pub(crate) fn is_begun(&self) -> bool {
-        self.slot.is_some()
+        self.step != Step::Open
     }
 
     /// Gives the buffers back, for the preparation after this one.
@@ -146,24 +146,32 @@ impl Preparation {
     }
 
     /// Takes the completion of the operation in flight.
+    ///
+    /// # Errors
+    /// A flush that failed is final, as for frames: a second one may succeed and have saved nothing. What fails before
+    /// that is tried again later.
     pub(crate) fn complete(
         &mut self,
         files: &mut Files,
         result: Result<(), IoError>,
         buffer: Option<Buffer>,
         now: u64,
-    ) {
+    ) -> Result<(), IoError> {
         self.waiting = false;
         self.take_back(buffer);
         if let Err(error) = result {
             self.failure = Some(error);
             self.retry_at = now.saturating_add(PREPARE_RETRY_NS);
-            // What failed to flush is not trusted: its zeros are written again before the flush is.
-            if self.step == Step::Flush {
-                self.step = Step::Zero;
-                self.zeroed = 0;
-            }
-            return;
+            return match self.step {
+                // A full disk may show only now; all of the zeros are written again before they are flushed again.
+                Step::Flush if error.is_no_space() => {
+                    self.step = Step::Zero;
+                    self.zeroed = 0;
+                    Ok(())
+                }
+                Step::Open | Step::Allocate | Step::Zero => Ok(()),
+                Step::Flush | Step::Header | Step::Publish | Step::Ready => Err(error),
+            };
         }
         self.failure = None;
         self.step = match self.step {
@@ -180,5 +188,6 @@ impl Preparation {
             Step::Header => Step::Publish,
             Step::Publish | Step::Ready => Step::Ready,
         };
+        Ok(())
     }
 }

@@ -5,13 +5,15 @@
 
 use crate::error::{Cause, Damage, Loss};
 use crate::files::Pinned;
-use crate::format::Fault;
 use crate::format::frame::{FrameHeader, Record, TableEntry};
 use crate::format::segment::SegmentId;
+use crate::format::{BLOCK_BYTES, Fault};
 use crate::index::{Place, find, find_run};
-use crate::limits::{READ_BYTES_FIRST, READS_IN_FLIGHT};
+use crate::limits::{FRAME_BYTES_MAX, READ_BYTES_FIRST, READS_IN_FLIGHT};
 use crate::writer::{Log, LogFailure};
+use crypto::Link;
 use iobackend::{Buffer, FileSlot, IoBackend, IoError, Op, OpKind, OpenMode};
+use std::ops::Range;
 
 /// The kind of token that reads use, with the read's place in the lower half.
 pub(crate) const READ_TOKEN: u64 = 4 << 56;
@@ -70,6 +72,8 @@ struct Read {
     /// Bytes to read next.
     want: usize,
     step: Step,
+    /// The first damaged place on the way, and what is wrong there.
+    skipped: Option<(Range<u64>, Cause)>,
     buffer: Option<Buffer>,
 }
 
@@ -152,11 +156,11 @@ impl<B: IoBackend> Log<B> {
             None => {
                 let end = SegmentId { log: self.config.log, number: 0 };
                 let place = Place { segment: end, incarnation: [0; 16], position: 0, end: 0 };
-                (Step::Ready(Err(damaged(tenant, id, request.from, &place, Cause::Gap))), place)
+                (Step::Ready(Err(damaged(tenant, id, request.from, end, 0..0, Cause::Gap))), place)
             }
         };
         let want = READ_BYTES_FIRST;
-        *free = Some(Read { request, tenant, stream: id, place, want, step, buffer: Some(buffer) });
+        *free = Some(Read { request, tenant, stream: id, place, want, step, skipped: None, buffer: Some(buffer) });
         self.advance_reads();
     }
 
@@ -175,7 +179,7 @@ impl<B: IoBackend> Log<B> {
             let sealed = self.sealed_segment(run.segment)?;
             (&sealed.index[..], sealed.end)
         };
-        let position = u64::from(find(pool, run.newest, from)?) * crate::format::BLOCK_BYTES as u64;
+        let position = u64::from(find(pool, run.newest, from)?) * BLOCK_BYTES as u64;
         (position < end).then_some(Place { segment, incarnation: self.config.incarnation, position, end })
     }
 
@@ -226,17 +230,17 @@ impl<B: IoBackend> Log<B> {
                 self.files.forget(*file);
                 Step::Ready(Err(read.failed("open a segment", segment, source)))
             }
-            (Step::Reading(file), Ok(())) => {
+            (Step::Reading(file), result) => {
                 let file = *file;
-                let step = read.examine(file);
+                let step = match result {
+                    Ok(()) => read.examine(file),
+                    Err(IoError::Short { got, .. }) => read.examine_cut(file, got),
+                    Err(source) => Step::Ready(Err(read.failed("read", segment, source))),
+                };
                 if matches!(step, Step::Ready(_)) {
                     self.files.unpin(file);
                 }
                 step
-            }
-            (Step::Reading(file), Err(source)) => {
-                self.files.unpin(*file);
-                Step::Ready(Err(read.failed("read", segment, source)))
             }
             (step, _) => unreachable!("nothing is in flight in {step:?}"),
         };
@@ -267,49 +271,80 @@ impl<B: IoBackend> Log<B> {
     }
 }
 
+/// What a frame has to do with the offset that is read.
+enum Look {
+    /// It holds it, intact.
+    Here,
+    /// It holds nothing of the stream, or only older records.
+    Before,
+    /// It holds newer records only.
+    Past,
+    /// It holds it, and is bad.
+    Bad(Fault),
+    /// Its table is bad: it may or may not hold it.
+    Unknown(Fault),
+}
+
 impl Read {
     fn failed(&self, doing: &'static str, segment: SegmentId, source: IoError) -> ReadError {
         if source.is_not_found() {
-            return damaged(self.tenant, self.stream, self.request.from, &self.place, Cause::MissingSegment);
-        }
-        if matches!(source, IoError::Short { .. }) {
-            let cause = Cause::Frame { sequence: 0, fault: Fault::Cut };
-            return damaged(self.tenant, self.stream, self.request.from, &self.place, cause);
+            return self.damaged(self.place.position..self.place.end, Cause::MissingSegment);
         }
         ReadError::Io(LogFailure { doing, segment, source })
     }
 
+    /// The file ends too early: what there is of it may still hold the record.
+    fn examine_cut(&mut self, file: FileSlot, got: usize) -> Step {
+        self.want = got / BLOCK_BYTES * BLOCK_BYTES;
+        let end = self.place.position + self.want as u64;
+        self.skip(end..self.place.end, 0, Fault::Cut);
+        self.place.end = end;
+        self.examine(file)
+    }
+
     /// Looks at what was read: goes on reading, or is done.
     fn examine(&mut self, file: FileSlot) -> Step {
-        let Some(buffer) = &self.buffer else { unreachable!("a read's buffer comes back with its completion") };
-        let bytes = &buffer[..self.want];
+        let Some(buffer) = self.buffer.take() else { unreachable!("a read's buffer comes back with its completion") };
+        let step = self.look(&buffer[..self.want], file);
+        self.buffer = Some(buffer);
+        step
+    }
+
+    fn look(&mut self, bytes: &[u8], file: FileSlot) -> Step {
         let mut at = 0;
         while at < bytes.len() {
             let position = self.place.position + at as u64;
             let header = match self.header_at(&bytes[at..], position) {
                 Ok(header) => header,
-                Err(fault) => return self.damaged_at(position, 0, fault),
-            };
-            if bytes.len() - at < header.length as usize {
-                self.place.position = position;
-                self.want = (header.length as usize).max(READ_BYTES_FIRST);
-                if position + u64::from(header.length) > self.place.end {
-                    return self.damaged_at(position, header.sequence, Fault::Shape);
+                // What lies behind what is damaged is still served.
+                Err(fault) => {
+                    self.skip(position..position + BLOCK_BYTES as u64, 0, fault);
+                    at += BLOCK_BYTES;
+                    continue;
                 }
+            };
+            let length = header.length as usize;
+            if bytes.len() - at < length {
+                self.place.position = position;
+                self.want = length.max(READ_BYTES_FIRST);
                 return Step::Submit(file);
             }
-            match self.find_in(&header, &bytes[at..]) {
-                Ok(Some(_)) => return Step::Ready(Ok(self.gather(bytes, at))),
-                Ok(None) => at += header.length as usize,
-                Err(fault) => return self.damaged_at(position, header.sequence, fault),
+            let place = position..position + u64::from(header.length);
+            match self.look_into(&header, &bytes[at..]) {
+                Look::Here => return Step::Ready(Ok(self.gather(bytes, at))),
+                Look::Before => {}
+                Look::Past => return Step::Ready(Err(self.lost())),
+                Look::Bad(fault) => {
+                    let cause = Cause::Frame { sequence: header.sequence, fault };
+                    return Step::Ready(Err(self.damaged(place, cause)));
+                }
+                Look::Unknown(fault) => self.skip(place, header.sequence, fault),
             }
+            at += length;
         }
         self.place.position += at as u64;
         self.want = READ_BYTES_FIRST;
-        if self.place.position < self.place.end {
-            return Step::Submit(file);
-        }
-        Step::Ready(Err(damaged(self.tenant, self.stream, self.request.from, &self.place, Cause::Gap)))
+        if self.place.position < self.place.end { Step::Submit(file) } else { Step::Ready(Err(self.lost())) }
     }
 
     fn header_at(&self, bytes: &[u8], position: u64) -> Result<FrameHeader, Fault> {
@@ -319,28 +354,37 @@ impl Read {
             && header.segment == number
             && header.incarnation == self.place.incarnation
             && header.position == position;
-        if here { Ok(header) } else { Err(Fault::Misplaced) }
-    }
-
-    /// The stream's entry, if the frame holds the offset; the frame is verified only then.
-    fn find_in(&self, header: &FrameHeader, frame: &[u8]) -> Result<Option<TableEntry>, Fault> {
-        let table = header.table(frame)?;
-        let entry = table.iter().find(|entry| entry.tenant == self.tenant && entry.stream == self.stream);
-        let Some(entry) = entry.filter(|entry| entry.next_offset() > self.request.from) else {
-            return Ok(None);
-        };
-        if entry.first_offset > self.request.from {
-            return Err(Fault::Order);
+        if !here {
+            return Err(Fault::Misplaced);
         }
-        header.check_body(frame)?;
-        check_chain(header, frame, &entry)?;
-        Ok(Some(entry))
+        let fits = header.length as usize <= FRAME_BYTES_MAX && position + u64::from(header.length) <= self.place.end;
+        if fits { Ok(header) } else { Err(Fault::Cut) }
     }
 
-    /// Counts what can be given out of the frames in the buffer, from the one at `start`, which is verified.
+    /// The frame is verified only if it holds the offset.
+    fn look_into(&self, header: &FrameHeader, frame: &[u8]) -> Look {
+        let table = match header.table(frame) {
+            Ok(table) => table,
+            Err(fault) => return Look::Unknown(fault),
+        };
+        let entry = table.iter().find(|entry| entry.tenant == self.tenant && entry.stream == self.stream);
+        match entry {
+            None => Look::Before,
+            Some(entry) if entry.next_offset() <= self.request.from => Look::Before,
+            Some(entry) if entry.first_offset > self.request.from => Look::Past,
+            Some(entry) => match check(header, frame, &entry) {
+                Ok(()) => Look::Here,
+                Err(fault) => Look::Bad(fault),
+            },
+        }
+    }
+
+    /// Counts what can be given out of the frames in the buffer, from the one at `start`, which is verified: as far as
+    /// the stream goes on without a break.
     fn gather(&self, bytes: &[u8], start: usize) -> Found {
         let request = &self.request;
         let mut found = Found { at: start, records: 0, bytes: 0 };
+        let mut joint: Option<(u64, Link)> = None;
         let mut at = start;
         while at < bytes.len() {
             let Ok(header) = self.header_at(&bytes[at..], self.place.position + at as u64) else {
@@ -349,14 +393,22 @@ impl Read {
             let Some(frame) = bytes.get(at..at + header.length as usize) else {
                 break;
             };
-            let Some(records) = stream_records(&header, frame, self.tenant, self.stream) else {
-                at += header.length as usize;
+            let Ok(table) = header.table(frame) else {
+                break;
+            };
+            at += header.length as usize;
+            let entry = table.iter().find(|entry| entry.tenant == self.tenant && entry.stream == self.stream);
+            let Some(entry) = entry else {
                 continue;
             };
-            if at != start && !self.is_sound(&header, frame) {
+            if joint.is_some_and(|joint| joint != (entry.first_offset, entry.link_before))
+                || joint.is_some() && check(&header, frame, &entry).is_err()
+            {
                 break;
             }
-            for record in records.flatten().filter(|record| record.header.offset >= request.from) {
+            joint = Some((entry.next_offset(), entry.link_after));
+            let records = stream_records(&header, frame, self.tenant, self.stream).into_iter().flatten().flatten();
+            for record in records.filter(|record| record.header.offset >= request.from) {
                 let bytes = record.payload.len() as u64 + u64::from(request.record_overhead);
                 let full = found.records == request.records_max || found.bytes + bytes > request.bytes_max;
                 if full && found.records > 0 {
@@ -365,33 +417,35 @@ impl Read {
                 found.records += 1;
                 found.bytes += bytes;
             }
-            at += header.length as usize;
         }
         found
     }
 
-    fn is_sound(&self, header: &FrameHeader, frame: &[u8]) -> bool {
-        let entry = header
-            .table(frame)
-            .ok()
-            .and_then(|table| table.iter().find(|entry| entry.tenant == self.tenant && entry.stream == self.stream));
-        header.check_body(frame).is_ok() && entry.is_some_and(|entry| check_chain(header, frame, &entry).is_ok())
+    /// Notes the first place that had to be passed over.
+    fn skip(&mut self, bytes: Range<u64>, sequence: u64, fault: Fault) {
+        self.skipped.get_or_insert((bytes, Cause::Frame { sequence, fault }));
     }
 
-    fn damaged_at(&self, position: u64, sequence: u64, fault: Fault) -> Step {
-        let place = Place { position, ..self.place.clone() };
-        let cause = Cause::Frame { sequence, fault };
-        Step::Ready(Err(damaged(self.tenant, self.stream, self.request.from, &place, cause)))
+    /// The offset is not where it should be: it was in what was passed over, if anything was.
+    fn lost(&mut self) -> ReadError {
+        let whole = self.place.position.min(self.place.end)..self.place.end;
+        let (bytes, cause) = self.skipped.take().unwrap_or((whole, Cause::Gap));
+        self.damaged(bytes, cause)
+    }
+
+    fn damaged(&self, bytes: Range<u64>, cause: Cause) -> ReadError {
+        damaged(self.tenant, self.stream, self.request.from, self.place.segment, bytes, cause)
     }
 }
 
-fn damaged(tenant: u64, stream: u32, from: u64, place: &Place, cause: Cause) -> ReadError {
-    ReadError::Damaged(Box::new(Damage {
-        segment: place.segment,
-        bytes: place.position..place.end.max(place.position),
-        cause,
-        losses: vec![Loss { tenant, stream, offsets: from..from + 1 }],
-    }))
+fn damaged(tenant: u64, stream: u32, from: u64, segment: SegmentId, bytes: Range<u64>, cause: Cause) -> ReadError {
+    let losses = vec![Loss { tenant, stream, offsets: from..from + 1 }];
+    ReadError::Damaged(Box::new(Damage { segment, bytes, cause, losses }))
+}
+
+fn check(header: &FrameHeader, frame: &[u8], entry: &TableEntry) -> Result<(), Fault> {
+    header.check_body(frame)?;
+    check_chain(header, frame, entry)
 }
 
 /// The records of one stream in a frame, if it has any there.

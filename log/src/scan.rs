@@ -2,7 +2,7 @@
 
 use crate::LogError;
 use crate::format::footer::{Footer, FooterHeader, Trailer};
-use crate::format::frame::{FrameHeader, HEADER_BYTES};
+use crate::format::frame::FrameHeader;
 use crate::format::segment::{SegmentHeader, SegmentId};
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::limits::{FOOTER_BYTES_MAX, FRAME_BYTES_MAX};
@@ -78,83 +78,103 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
         Ok(header.and_then(|header| if header.id == id { Ok(header) } else { Err(Fault::Misplaced) }))
     }
 
-    /// The footer: `Ok(None)` if the segment was not sealed.
-    pub(crate) fn footer(&mut self) -> Result<Result<Option<Footer>, Fault>, LogError> {
+    /// The footer, if an intact trailer leads to it. `incarnation` is what the segment's header says, if it can be read.
+    pub(crate) fn seal(&mut self, incarnation: Option<[u8; 16]>) -> Result<Seal, LogError> {
         if self.end < 2 * BLOCK_BYTES as u64 || self.end != self.length {
-            return Ok(Ok(None));
+            return Ok(Seal::Unsealed);
         }
         let trailer_at = self.end - BLOCK_BYTES as u64;
-        let trailer = match Trailer::decode(self.bytes(trailer_at, BLOCK_BYTES)?) {
-            Ok(trailer) => trailer,
-            Err(Fault::Unwritten | Fault::Magic) => return Ok(Ok(None)),
-            Err(fault) => return Ok(Err(fault)),
+        let Ok(trailer) = Trailer::decode(self.bytes(trailer_at, BLOCK_BYTES)?) else {
+            return Ok(Seal::Unsealed);
         };
-        let length = trailer_at.saturating_sub(trailer.footer);
-        if !trailer.footer.is_multiple_of(BLOCK_BYTES as u64) || length == 0 {
+        match self.footer(trailer, trailer_at, incarnation)? {
+            Ok(footer) => Ok(Seal::Sealed(footer)),
+            Err(Fault::Version(found)) => Err(self.other_version(found)),
+            Err(fault) => Ok(Seal::Bad(fault)),
+        }
+    }
+
+    fn footer(
+        &mut self,
+        trailer: Trailer,
+        trailer_at: u64,
+        incarnation: Option<[u8; 16]>,
+    ) -> Result<Result<Footer, Fault>, LogError> {
+        if !trailer.footer.is_multiple_of(BLOCK_BYTES as u64) || trailer.footer >= trailer_at {
             return Ok(Err(Fault::Shape));
         }
-        let mut whole = Vec::new();
-        let header = match FooterHeader::decode(self.bytes(trailer.footer, BLOCK_BYTES)?) {
+        let first = self.bytes(trailer.footer, BLOCK_BYTES)?;
+        let header = match FooterHeader::decode(first) {
+            Ok(_) if Trailer::of(trailer.footer, first) != trailer => return Ok(Err(Fault::HeaderChecksum)),
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
         };
-        if header.id != self.id || header.position != trailer.footer {
+        let ours = incarnation.is_none_or(|incarnation| incarnation == header.incarnation);
+        if header.id != self.id || header.position != trailer.footer || !ours {
             return Ok(Err(Fault::Misplaced));
         }
         let length = header.length();
         if length > FOOTER_BYTES_MAX || trailer.footer + length as u64 > trailer_at {
             return Ok(Err(Fault::Shape));
         }
+        let mut whole = Vec::new();
         while whole.len() < length {
             let at = trailer.footer + whole.len() as u64;
             let want = (length - whole.len()).min(SCAN_BUFFER_BYTES);
             whole.extend_from_slice(self.bytes(at, want)?);
         }
-        Ok(Footer::decode(&whole).map(Some))
+        Ok(Footer::decode(&whole))
+    }
+
+    fn other_version(&self, found: u16) -> LogError {
+        LogError::Version { path: self.id.to_string(), found }
     }
 
     /// Walks over the segment's frames from `at` up to `until`. What carries an intact header, and belongs here,
     /// goes to `visit` with the state of its body; what does not is gathered into stretches of bad blocks.
-    /// Ends early at a footer. `incarnation` is what the segment's header says, if that can be read.
+    /// Ends early at a footer. `incarnation` is what the segment's header says; where that cannot be read, the first
+    /// frame says it, so that what a record holds is never taken for a frame of another.
+    ///
+    /// # Errors
+    /// What the system refuses; and a frame of another format version in the place of one of ours.
     pub(crate) fn walk(
         &mut self,
-        incarnation: Option<[u8; 16]>,
+        mut incarnation: Option<[u8; 16]>,
         mut at: u64,
         until: u64,
         mut visit: impl FnMut(Found<'_>),
     ) -> Result<Walked, LogError> {
-        let mut walked = Walked { end: at, footer: None };
+        let mut walked = Walked { end: at, incarnation, footer: false };
         let mut bad: Option<(u64, Fault)> = None;
         while at < until.min(self.end) {
             let id = self.id;
-            let start = self.bytes(at, HEADER_BYTES)?;
-            let belongs = |header: FrameHeader| {
-                let here = header.log == id.log && header.segment == id.number && header.position == at;
-                let ours = incarnation.is_none_or(|incarnation| incarnation == header.incarnation);
-                if here && ours && header.length as usize <= FRAME_BYTES_MAX {
-                    Ok(header)
-                } else {
-                    Err(Fault::Misplaced)
-                }
-            };
-            match FrameHeader::decode(start).and_then(belongs) {
+            let block = self.bytes(at, BLOCK_BYTES)?;
+            match FrameHeader::decode(block).and_then(|header| belongs(header, id, at, incarnation)) {
                 Ok(header) => {
                     if let Some((from, fault)) = bad.take() {
                         visit(Found::Bad { bytes: from..at, fault });
                     }
+                    incarnation = Some(header.incarnation);
                     let frame = self.bytes(at, header.length as usize)?;
                     let body = header.check_body(frame);
                     visit(Found::Frame { header: &header, bytes: frame, body });
                     at += u64::from(header.length);
                     walked.end = at;
                 }
+                // Only where a frame must begin: further on it may be a record's payload that looks like one.
+                Err(Fault::Version(found)) if bad.is_none() => return Err(self.other_version(found)),
                 Err(fault) => {
-                    let footer = FooterHeader::decode(start).ok();
-                    if footer.is_some_and(|footer| footer.id == id && footer.position == at) {
-                        walked.footer = Some(at);
+                    if is_footer(block, id, at, incarnation) {
+                        walked.footer = true;
                         break;
                     }
-                    bad.get_or_insert((at, fault));
+                    let written = block.iter().any(|&byte| byte != 0);
+                    let fault = if written && fault == Fault::Unwritten { Fault::Magic } else { fault };
+                    match &mut bad {
+                        Some((_, first)) if *first == Fault::Unwritten => *first = fault,
+                        Some(_) => {}
+                        None => bad = Some((at, fault)),
+                    }
                     at += BLOCK_BYTES as u64;
                 }
             }
@@ -162,15 +182,39 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
         if let Some((from, fault)) = bad {
             visit(Found::Bad { bytes: from..at.min(self.end), fault });
         }
+        walked.incarnation = incarnation;
         Ok(walked)
     }
+}
+
+fn belongs(header: FrameHeader, id: SegmentId, at: u64, incarnation: Option<[u8; 16]>) -> Result<FrameHeader, Fault> {
+    let here = header.log == id.log && header.segment == id.number && header.position == at;
+    let ours = incarnation.is_none_or(|incarnation| incarnation == header.incarnation);
+    let fits = header.length as usize <= FRAME_BYTES_MAX;
+    if here && ours && fits { Ok(header) } else { Err(Fault::Misplaced) }
+}
+
+fn is_footer(block: &[u8], id: SegmentId, at: u64, incarnation: Option<[u8; 16]>) -> bool {
+    FooterHeader::decode(block).is_ok_and(|footer| {
+        let ours = incarnation.is_none_or(|incarnation| incarnation == footer.incarnation);
+        footer.id == id && footer.position == at && ours
+    })
+}
+
+/// Whether a segment is sealed.
+pub(crate) enum Seal {
+    /// No intact trailer: it was not sealed, or not to the end.
+    Unsealed,
+    Sealed(Footer),
+    /// The trailer is intact, and what it points at is not.
+    Bad(Fault),
 }
 
 /// What a walk came across.
 pub(crate) enum Found<'a> {
     /// An intact header that belongs where it lies, its whole frame as far as the file has it, and the body's state.
     Frame { header: &'a FrameHeader, bytes: &'a [u8], body: Result<(), Fault> },
-    /// Blocks in which no frame begins.
+    /// Blocks in which no frame begins; [`Fault::Unwritten`] if all of them are zero.
     Bad { bytes: Range<u64>, fault: Fault },
 }
 
@@ -178,6 +222,8 @@ pub(crate) enum Found<'a> {
 pub(crate) struct Walked {
     /// The byte after the last frame.
     pub(crate) end: u64,
-    /// Where a footer's header lies, if the walk came to one.
-    pub(crate) footer: Option<u64>,
+    /// Whose frames they are, if there is an intact one.
+    pub(crate) incarnation: Option<[u8; 16]>,
+    /// Whether it came to a footer's header.
+    pub(crate) footer: bool,
 }

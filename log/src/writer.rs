@@ -247,10 +247,10 @@ impl<B: IoBackend> Log<B> {
             first.advance(&mut backend, &mut files, token::PREPARE, now, (0, 1), true);
             backend.poll(&mut completions);
             for Completion { result, buffer, .. } in completions.drain(..) {
-                first.complete(&mut files, result, buffer, 0);
-            }
-            if let Some(source) = first.failure {
-                return Err(LogError::Io { doing: "make a new segment", segment: header.id, source });
+                let completed = first.complete(&mut files, result, buffer, 0);
+                if let Some(source) = completed.err().or(first.failure) {
+                    return Err(LogError::Io { doing: "make a new segment", segment: header.id, source });
+                }
             }
             if first.is_waiting() {
                 wait(&mut backend, header.id)?;
@@ -313,7 +313,9 @@ impl<B: IoBackend> Log<B> {
     /// and goes over to the next segment as needed.
     #[inline]
     pub fn room(&mut self, records_bytes: usize, entries: usize, now: u64) -> Room {
-        if let Some(open) = &self.open {
+        if let Some(open) = &self.open
+            && self.failure.is_none()
+        {
             let length = open.length_with(records_bytes, entries);
             let capped = length > self.config.frame_cap && !open.is_empty();
             if !capped && open.has_table_room(entries) && self.segment_has(length, open.table.len() + entries) {
@@ -542,7 +544,11 @@ impl<B: IoBackend> Log<B> {
                 self.free.extend(buffer);
                 self.frame_done(token & !token::KIND, result, now);
             }
-            token::PREPARE => self.next.complete(&mut self.files, result, buffer, now),
+            token::PREPARE => {
+                if let Err(source) = self.next.complete(&mut self.files, result, buffer, now) {
+                    self.fail(LogFailure { doing: "make a new segment", segment: self.next.header.id, source });
+                }
+            }
             token::SEAL => {
                 let number = (token & !token::KIND) as u32;
                 let job = self.sealing.iter_mut().find(|job| job.header.id.number == number);
@@ -652,7 +658,8 @@ impl<B: IoBackend> Log<B> {
     /// Whether background work or a read could go on without anything completing first.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.sealing.front().is_some_and(|job| !job.is_waiting())
+        let sealing = |job: &Sealing| !job.is_waiting() && job.header.next_sequence <= self.settled;
+        self.failure.is_none() && self.sealing.front().is_some_and(sealing)
     }
 
     /// The backend, to wait on.

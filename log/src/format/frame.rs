@@ -14,6 +14,9 @@ pub const RECORD_HASHED_FROM: usize = 2;
 
 const MAGIC: &[u8; 4] = b"DtFr";
 const FLAG_MARK: u16 = 1;
+/// Set in a record whose payload is ciphertext, followed by its tag.
+const FLAG_SEALED: u8 = 1;
+const TAG_BYTES: usize = 16;
 
 /// Bytes that a record takes in a frame, padding included.
 #[inline]
@@ -126,7 +129,8 @@ impl FrameHeader {
         };
         let shape = (header.records_bytes as usize)
             .checked_add(HEADER_BYTES + usize::from(header.entries) * ENTRY_BYTES)
-            .is_some_and(|used| blocks_up(used) == header.length as usize);
+            .is_some_and(|used| blocks_up(used) == header.length as usize)
+            && header.durable_mark <= header.sequence;
         if shape { Ok(header) } else { Err(Fault::Shape) }
     }
 
@@ -302,7 +306,7 @@ pub struct Record<'a> {
     pub header: RecordHeader,
     /// Its payload.
     pub payload: &'a [u8],
-    /// What its link covers: header without slot, payload.
+    /// What its link covers: header without slot, payload, and the tag of a sealed one.
     pub hashed: &'a [u8],
 }
 
@@ -337,13 +341,14 @@ impl<'a> Iterator for Records<'a> {
             return Some(Err(Fault::Shape));
         };
         let header = RecordHeader::decode(fixed);
-        let used = RECORD_HEADER_BYTES + header.payload_bytes as usize;
-        let Some(hashed) = area.get(RECORD_HASHED_FROM..used) else {
+        let tag = if header.flags & FLAG_SEALED != 0 { TAG_BYTES } else { 0 };
+        let payload_end = RECORD_HEADER_BYTES + header.payload_bytes as usize;
+        let Some(hashed) = area.get(RECORD_HASHED_FROM..payload_end + tag) else {
             self.left = 0;
             return Some(Err(Fault::Shape));
         };
-        self.at += record_bytes(header.payload_bytes as usize);
-        let payload = &area[RECORD_HEADER_BYTES..used];
+        self.at += record_bytes(header.payload_bytes as usize + tag);
+        let payload = &area[RECORD_HEADER_BYTES..payload_end];
         Some(Ok(Record { header, payload, hashed }))
     }
 }

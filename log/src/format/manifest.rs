@@ -105,6 +105,10 @@ impl Manifest {
         if u16_at(fixed, 8) != VERSION {
             return Err(Fault::Version(u16_at(fixed, 8)));
         }
+        let padding = bytes.get(used..blocks_up(used)).ok_or(Fault::Cut)?;
+        if padding.iter().any(|&byte| byte != 0) {
+            return Err(Fault::Shape);
+        }
         let (frontiers, rest) = whole[FIXED_BYTES..used - 4].split_at(logs * FRONTIER_BYTES);
         Ok(Manifest {
             clean: u16_at(fixed, 10) & FLAG_CLEAN != 0,
@@ -140,7 +144,7 @@ mod tests {
         let mut bytes = vec![0; manifest.encoded_bytes()];
         manifest.encode(&mut bytes);
         assert_eq!(Manifest::decode(&bytes), Ok(manifest.clone()));
-        for at in 0..manifest.used_bytes() {
+        for at in 0..bytes.len() {
             bytes[at] ^= 1;
             assert!(Manifest::decode(&bytes).is_err(), "byte {at}");
             bytes[at] ^= 1;

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "only tests use this")]
 
+pub mod memory;
+
 use diatreme_log::format::frame::{RecordHeader, record_bytes};
 use diatreme_log::format::manifest::Manifest;
 use diatreme_log::format::segment::{Base, log_directory};
@@ -81,11 +83,20 @@ pub trait Place: Sync {
     type Backend: IoBackend;
     fn backend(&self, arena: &Arena) -> Self::Backend;
 
+    /// Bytes of a buffer to scan with.
+    fn scan_bytes(&self) -> usize {
+        SCAN_BUFFER_BYTES
+    }
+
+    fn scan_buffer(&self) -> (Self::Backend, Buffer) {
+        let mut arena = Arena::new(self.scan_bytes()).unwrap();
+        (self.backend(&arena), arena.take(self.scan_bytes()).unwrap())
+    }
+
     /// Recovers with a buffer of its own; the manifest gives the frontier.
     fn recover(&self) -> Result<Recovered, LogError> {
-        let mut arena = Arena::new(SCAN_BUFFER_BYTES).unwrap();
-        let mut backend = self.backend(&arena);
-        let mut buffer = scan_buffer(&mut arena);
+        let (mut backend, buffer) = self.scan_buffer();
+        let mut buffer = Some(buffer);
         let read = read_manifest(&mut backend, &mut buffer)?;
         let frontier = read.manifest.and_then(|manifest| manifest.frontiers.first().copied()).unwrap_or_default();
         recover(&mut backend, &mut buffer, 0, ENGINE, frontier, &mut |_| {})
@@ -96,22 +107,13 @@ pub trait Place: Sync {
     }
 
     fn try_verify(&self) -> Result<Verified, LogError> {
-        verify(
-            || {
-                let mut arena = Arena::new(SCAN_BUFFER_BYTES).unwrap();
-                let backend = self.backend(&arena);
-                Ok((backend, scan_buffer(&mut arena).unwrap()))
-            },
-            2,
-            |_, _| {},
-        )
+        verify(|| Ok(self.scan_buffer()), 1, |_, _| {})
     }
 
     /// Writes both copies of the manifest, with `frontier` for log 0.
     fn write_manifest(&self, frontier: Base, clean: bool) {
-        let mut arena = Arena::new(SCAN_BUFFER_BYTES).unwrap();
-        let mut backend = self.backend(&arena);
-        let mut buffer = scan_buffer(&mut arena);
+        let (mut backend, buffer) = self.scan_buffer();
+        let mut buffer = Some(buffer);
         let read = read_manifest(&mut backend, &mut buffer).unwrap();
         let manifest = next_manifest(&read, frontier, clean);
         write_manifest(&mut backend, &mut buffer, &manifest).unwrap();

@@ -1,0 +1,426 @@
+//! Which frames are part of a log: the rules of `docs/format.md`, "Opening", over what the segments show.
+//!
+//! Opening and verifying both ask here, and nothing here reads or writes. What must stay true:
+//! - no frame below the claim is given up without an [`Item::Lost`] or a fault that names it;
+//! - a frame that a later opening passed over (at or above the base that it pinned) is not part of the log;
+//! - nothing that is not plainly ours and unused is [`Verdict::Unused`].
+
+use crate::error::Cause;
+use crate::format::footer::FooterHeader;
+use crate::format::segment::{Base, SegmentHeader, SegmentId};
+use crate::format::{BLOCK_BYTES, Fault};
+use crate::recover::Torn;
+use std::ops::Range;
+
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// A frame whose header is intact and belongs where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) sequence: u64,
+    pub(crate) durable_mark: u64,
+    pub(crate) position: u64,
+    pub(crate) end: u64,
+    pub(crate) previous_crc: u32,
+    pub(crate) body_crc: u32,
+    /// What is wrong with it, looked at alone.
+    pub(crate) fault: Option<Fault>,
+}
+
+/// What a segment shows.
+#[derive(Debug)]
+pub(crate) struct Outline {
+    pub(crate) id: SegmentId,
+    pub(crate) header: Result<SegmentHeader, Fault>,
+    /// Who wrote it: as its header says, or else its footer or frames.
+    pub(crate) incarnation: Option<[u8; 16]>,
+    /// Present if it is sealed; its frames are then not needed.
+    pub(crate) footer: Option<FooterHeader>,
+    pub(crate) frames: Vec<Line>,
+    /// Stretches of blocks in which no frame begins, and what lies there; [`Fault::Unwritten`] if all is zero.
+    pub(crate) bad: Vec<(Range<u64>, Fault)>,
+    /// What the first frame says of the frame before it, where that is known of a sealed segment.
+    pub(crate) follows: Option<u32>,
+    /// The file's length.
+    pub(crate) length: u64,
+}
+
+impl Outline {
+    /// The sequence from which on the log is this incarnation's, as well as the segment tells.
+    fn base_sequence(&self) -> Option<u64> {
+        let first = self.footer.map(|footer| footer.first_sequence);
+        let first = first.or_else(|| self.frames.first().map(|frame| frame.sequence));
+        self.header.map_or(first, |header| Some(header.base.sequence))
+    }
+
+    /// Nothing was ever written after the header.
+    fn is_blank(&self) -> bool {
+        self.footer.is_none() && self.frames.is_empty() && self.bad.iter().all(|(_, fault)| *fault == Fault::Unwritten)
+    }
+
+    /// The file ends within a block, which the log never makes it do.
+    fn is_cut(&self) -> bool {
+        !self.length.is_multiple_of(BLOCK)
+    }
+
+    fn fault_at(&self, at: u64) -> Fault {
+        let stretch = self.bad.iter().find(|(bytes, _)| bytes.contains(&at));
+        let end_of_file = if self.is_cut() || at >= self.length { Fault::Cut } else { Fault::Unwritten };
+        stretch.map_or(end_of_file, |(_, fault)| *fault)
+    }
+}
+
+/// What comes next in a log.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    /// A frame that is part of the log: the segment's number `at`. With a fault it was acknowledged and is damaged.
+    Frame { at: usize, fault: Option<Fault> },
+    /// Something is missing or wrong.
+    Lost(Lost),
+}
+
+/// A place where something is missing or wrong that is not one frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Lost {
+    pub(crate) segment: SegmentId,
+    pub(crate) bytes: Range<u64>,
+    pub(crate) cause: Cause,
+    /// The sequences that are lost with it; maybe none.
+    pub(crate) sequences: Range<u64>,
+}
+
+/// What a segment is to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It holds frames of the log.
+    Part,
+    /// It was made and holds nothing that was ever acknowledged: it may go.
+    Unused,
+    /// It holds nothing that can be used, and must not be touched.
+    Left,
+}
+
+/// The judgement on one segment.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) items: Vec<Item>,
+    pub(crate) verdict: Verdict,
+    /// Nothing in it is wrong: if it is unsealed it can be cut to its last frame and sealed.
+    pub(crate) whole: bool,
+    /// The sequences it holds.
+    pub(crate) sequences: Range<u64>,
+}
+
+/// The judgement on a log.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    pub(crate) segments: Vec<Judged>,
+    /// What is missing at the end.
+    pub(crate) end: Vec<Lost>,
+    /// Where the log goes on.
+    pub(crate) base: Base,
+    pub(crate) torn: Option<Torn>,
+}
+
+/// Judges a log by its segments, in order of their numbers, and by the manifest's frontier.
+pub(crate) fn judge(log: u16, outlines: &[Outline], frontier: Base) -> Judgement {
+    let anchors: Vec<Base> =
+        outlines.iter().filter_map(|outline| outline.header.ok()).map(|header| header.base).chain([frontier]).collect();
+    let mut course = Course::new(claim(outlines, frontier), 0, Some(0));
+    let mut segments: Vec<Judged> = Vec::with_capacity(outlines.len());
+    let mut before = 0;
+    for (outline, limit) in outlines.iter().zip(limits(outlines)) {
+        let mut items = Vec::new();
+        course.pass_missing(before + 1..outline.id.number, log, &mut items);
+        before = outline.id.number;
+        let tail_blamed = course.tail_blamed;
+        let judged = course.segment(outline, limit, &anchors, items);
+        if course.tail_blamed != tail_blamed
+            && let Some(last) = segments.iter_mut().rev().find(|judged| judged.verdict == Verdict::Part)
+        {
+            last.whole = false;
+        }
+        segments.push(judged);
+    }
+    let end = course.finish(log, before, frontier);
+    if !end.is_empty()
+        && let Some(last) = segments.iter_mut().rev().find(|judged| judged.verdict == Verdict::Part)
+    {
+        last.whole = false;
+    }
+    // Numbers have no gaps: what lies before a segment that stays must stay too.
+    let stays = segments.iter().rposition(|judged| judged.verdict != Verdict::Unused).unwrap_or(0);
+    for judged in segments.iter_mut().take(stays).filter(|judged| judged.verdict == Verdict::Unused) {
+        judged.verdict = Verdict::Left;
+    }
+    let (segment, end_at) = course.end;
+    let base = Base { sequence: course.expected, end: end_at, segment, body_crc: course.last_crc.unwrap_or_default() };
+    Judgement { segments, end, base, torn: course.torn }
+}
+
+/// Judges the frames of a sealed segment by its footer alone. What of it is damaged, and whether it begins well, is
+/// then known without the rest of the log.
+pub(crate) fn judge_sealed(outline: &Outline, footer: &FooterHeader) -> Vec<Item> {
+    let mut course = Course::new(footer.next_sequence, footer.first_sequence, None);
+    let mut items = Vec::new();
+    let at = course.frames(outline, u64::MAX, &mut items);
+    if course.expected < footer.next_sequence || at < footer.position {
+        let next = footer.next_sequence.max(course.expected);
+        course.lose(outline.id, at..footer.position, outline.fault_at(at), next, &mut items);
+    }
+    items
+}
+
+/// The highest sequence that anything intact vouches for.
+fn claim(outlines: &[Outline], frontier: Base) -> u64 {
+    outlines.iter().fold(frontier.sequence, |claim, outline| {
+        let base = outline.header.map_or(0, |header| header.base.sequence);
+        let sealed = outline.footer.map_or(0, |footer| footer.next_sequence);
+        let marks = outline.frames.iter().map(|frame| frame.durable_mark).max().unwrap_or(0);
+        claim.max(base).max(sealed).max(marks)
+    })
+}
+
+/// For each segment the sequence at which the next incarnation took over. A frame at or above it is what an opening
+/// found torn and could not cut, because its segment is damaged elsewhere.
+fn limits(outlines: &[Outline]) -> Vec<u64> {
+    let (mut limit, mut base, mut incarnation) = (u64::MAX, u64::MAX, None);
+    let mut limits = Vec::with_capacity(outlines.len());
+    for outline in outlines.iter().rev() {
+        if outline.incarnation.is_some() && outline.incarnation != incarnation {
+            limit = limit.min(base);
+            incarnation = outline.incarnation;
+            base = u64::MAX;
+        }
+        base = base.min(outline.base_sequence().unwrap_or(u64::MAX));
+        limits.push(limit);
+    }
+    limits.reverse();
+    limits
+}
+
+/// Whether a segment holds another history than a later opening, or the manifest, pinned: the frame before the pin
+/// has an intact header, and is another.
+fn contradicts(outline: &Outline, anchors: &[Base]) -> Option<u64> {
+    let pins = anchors.iter().filter(|pin| pin.segment == outline.id.number && pin.sequence > 0 && pin.body_crc != 0);
+    for pin in pins {
+        let sealed = outline.footer.map(|footer| (footer.next_sequence, footer.last_crc, footer.position));
+        let frames = outline.frames.iter().map(|frame| (frame.sequence + 1, frame.body_crc, frame.end));
+        let mut here = frames.chain(sealed).filter(|(sequence, ..)| *sequence == pin.sequence);
+        if here.any(|(_, crc, end)| (crc, end) != (pin.body_crc, pin.end)) {
+            return Some(pin.sequence - 1);
+        }
+    }
+    None
+}
+
+/// How far the log has been followed.
+struct Course {
+    claim: u64,
+    /// The next sequence.
+    expected: u64,
+    /// The body checksum of the frame before, if that is known.
+    last_crc: Option<u32>,
+    /// Where the newest frame ends.
+    end: (u32, u64),
+    /// What lies behind the last frame of the segment before, if it was left unsealed.
+    tail: Option<(SegmentId, Range<u64>, Fault)>,
+    /// How often a tail was found to have lost frames.
+    tail_blamed: usize,
+    torn: Option<Torn>,
+}
+
+impl Course {
+    fn new(claim: u64, expected: u64, last_crc: Option<u32>) -> Course {
+        Course { claim, expected, last_crc, end: (0, 0), tail: None, tail_blamed: 0, torn: None }
+    }
+
+    fn pass_missing(&mut self, numbers: Range<u32>, log: u16, items: &mut Vec<Item>) {
+        if self.torn.is_some() {
+            return;
+        }
+        for number in numbers {
+            let sequences = self.expected..self.expected;
+            let segment = SegmentId { log, number };
+            items.push(Item::Lost(Lost { segment, bytes: 0..0, cause: Cause::MissingSegment, sequences }));
+        }
+    }
+
+    fn segment(&mut self, outline: &Outline, limit: u64, anchors: &[Base], mut items: Vec<Item>) -> Judged {
+        let first = self.expected;
+        let torn_before = self.torn.is_some();
+        let mut part = false;
+        let mut cut = false;
+        if let Some(sequence) = contradicts(outline, anchors) {
+            self.misplaced(outline, sequence, &mut items);
+        } else if let Some(footer) = &outline.footer {
+            part = self.sealed(outline, footer, limit, &mut items);
+        } else if !torn_before {
+            let at = self.frames(outline, limit, &mut items);
+            part = items.iter().any(|item| matches!(item, Item::Frame { .. }));
+            cut = self.check_cut(outline, at, &mut items);
+            if part {
+                let tail = at..outline.length.max(at);
+                self.tail = Some((outline.id, tail, outline.fault_at(at)));
+            }
+        }
+        let unclaimed = self.torn.is_some() || self.claim <= self.expected;
+        let removable = outline.footer.is_none() && !cut && (outline.header.is_ok() || outline.is_blank());
+        let verdict = match part {
+            true => Verdict::Part,
+            false if unclaimed && removable && !has_lost(&items, outline.id) => Verdict::Unused,
+            false => Verdict::Left,
+        };
+        if let Err(fault) = outline.header
+            && (part || verdict == Verdict::Left && !outline.is_blank())
+        {
+            self.note(outline.id, 0..BLOCK, Cause::SegmentHeader(fault), &mut items);
+        }
+        let faulty = items.iter().any(|item| matches!(item, Item::Frame { fault: Some(_), .. }));
+        let whole = !faulty && !has_lost(&items, outline.id);
+        Judged { items, verdict, whole, sequences: first.min(self.expected)..self.expected }
+    }
+
+    /// Follows a sealed segment by its footer; says whether it is part of the log.
+    fn sealed(&mut self, outline: &Outline, footer: &FooterHeader, limit: u64, items: &mut Vec<Item>) -> bool {
+        if footer.first_sequence < self.expected || footer.next_sequence > limit || self.torn.is_some() {
+            self.misplaced(outline, footer.first_sequence, items);
+            return false;
+        }
+        if footer.first_sequence > self.expected {
+            self.lose_before(outline, BLOCK, BLOCK, footer.first_sequence, items);
+        }
+        let first = footer.first_sequence;
+        if let (Some(crc), Some(follows)) = (self.last_crc, outline.follows)
+            && crc != follows
+        {
+            self.note(outline.id, BLOCK..BLOCK, Cause::Frame { sequence: first, fault: Fault::Order }, items);
+        }
+        self.expected = footer.next_sequence;
+        self.last_crc = Some(footer.last_crc);
+        self.end = (outline.id.number, footer.position);
+        self.tail = None;
+        true
+    }
+
+    /// Follows a segment by its frames, to its end or to where the log is torn; says where its frames end.
+    fn frames(&mut self, outline: &Outline, limit: u64, items: &mut Vec<Item>) -> u64 {
+        let mut at = BLOCK;
+        for (number, line) in outline.frames.iter().enumerate() {
+            if line.sequence >= limit {
+                break;
+            }
+            if line.sequence < self.expected {
+                let cause = Cause::Frame { sequence: line.sequence, fault: Fault::Order };
+                self.note(outline.id, line.position..line.end, cause, items);
+                at = line.end;
+                continue;
+            }
+            if line.position > at || line.sequence > self.expected {
+                let claimed = self.claim > self.expected;
+                if claimed {
+                    self.lose_before(outline, at, line.position, line.sequence.min(self.claim), items);
+                }
+                if line.sequence > self.expected || !claimed {
+                    self.tear(outline.id, at);
+                    return at;
+                }
+            }
+            let order = self.last_crc.is_some_and(|crc| crc != line.previous_crc).then_some(Fault::Order);
+            let fault = line.fault.or(order);
+            if fault == Some(Fault::Cut) {
+                // A file is made at its full length before it is written: it was not a crash that cut it.
+                self.claim = self.claim.max(line.sequence + 1);
+            }
+            if fault.is_some() && self.claim <= line.sequence {
+                self.tear(outline.id, line.position);
+                return at;
+            }
+            items.push(Item::Frame { at: number, fault });
+            self.expected = line.sequence + 1;
+            self.last_crc = Some(line.body_crc);
+            self.end = (outline.id.number, line.end);
+            at = line.end;
+        }
+        at
+    }
+
+    /// A file that ends within a block was cut by something else than a crash: what was there may have been acknowledged.
+    fn check_cut(&mut self, outline: &Outline, at: u64, items: &mut Vec<Item>) -> bool {
+        let cut = outline.is_cut();
+        if cut && self.torn.is_none() && self.claim <= self.expected {
+            self.claim = self.expected + 1;
+            self.lose(outline.id, at.min(outline.length)..outline.length, Fault::Cut, self.claim, items);
+        }
+        cut
+    }
+
+    /// Frames are missing before what lies at `position`. Either they lay in this segment, after `at`; or, where that
+    /// leaves no room, behind the last frame of the segment before.
+    fn lose_before(&mut self, outline: &Outline, at: u64, position: u64, next: u64, items: &mut Vec<Item>) {
+        if at == BLOCK
+            && position == BLOCK
+            && let Some((id, bytes, fault)) = self.tail.take()
+        {
+            self.tail_blamed += 1;
+            self.lose(id, bytes, fault, next, items);
+            return;
+        }
+        self.lose(outline.id, at..position, outline.fault_at(at), next, items);
+    }
+
+    fn lose(&mut self, segment: SegmentId, bytes: Range<u64>, fault: Fault, next: u64, items: &mut Vec<Item>) {
+        let sequences = self.expected..next;
+        match items.last_mut() {
+            // What a missing segment explains needs no other cause.
+            Some(Item::Lost(lost)) if lost.cause == Cause::MissingSegment && !sequences.is_empty() => {
+                lost.sequences = sequences;
+            }
+            _ => {
+                let cause = Cause::Frame { sequence: self.expected, fault };
+                items.push(Item::Lost(Lost { segment, bytes, cause, sequences }));
+            }
+        }
+        self.expected = next;
+        self.last_crc = None;
+    }
+
+    /// Something is wrong that costs no frame.
+    fn note(&self, segment: SegmentId, bytes: Range<u64>, cause: Cause, items: &mut Vec<Item>) {
+        items.push(Item::Lost(Lost { segment, bytes, cause, sequences: self.expected..self.expected }));
+    }
+
+    /// A segment of another history lies here.
+    fn misplaced(&self, outline: &Outline, sequence: u64, items: &mut Vec<Item>) {
+        self.note(outline.id, BLOCK..outline.length, Cause::Frame { sequence, fault: Fault::Order }, items);
+    }
+
+    fn tear(&mut self, segment: SegmentId, at: u64) {
+        self.torn = Some(Torn { segment, at, sequence: self.expected });
+    }
+
+    /// The log ends here. If something vouches for more, the end itself is damaged.
+    fn finish(&mut self, log: u16, last: u32, frontier: Base) -> Vec<Lost> {
+        if self.claim <= self.expected {
+            return Vec::new();
+        }
+        let mut items = Vec::new();
+        self.pass_missing(last + 1..frontier.segment.max(u32::from(last == 0)) + 1, log, &mut items);
+        let (id, bytes, fault) = self.tail.take().unwrap_or_else(|| {
+            let id = SegmentId { log, number: self.end.0.max(1) };
+            (id, self.end.1..self.end.1, Fault::Unwritten)
+        });
+        self.lose(id, bytes, fault, self.claim, &mut items);
+        items
+            .into_iter()
+            .map(|item| match item {
+                Item::Lost(lost) => lost,
+                Item::Frame { .. } => unreachable!("no frame comes after the last"),
+            })
+            .collect()
+    }
+}
+
+fn has_lost(items: &[Item], id: SegmentId) -> bool {
+    items.iter().any(|item| matches!(item, Item::Lost(lost) if lost.segment == id))
+}

@@ -1,0 +1,178 @@
+//! Adopting what was judged to be part of the log: its streams, the runs in which they lie, and what they lost.
+
+use super::{Content, Frame, Recovered};
+use crate::StreamStart;
+use crate::draft::Draft;
+use crate::error::{Cause, Damage, Loss};
+use crate::format::Fault;
+use crate::format::footer::{Footer, StreamEntry};
+use crate::format::frame::TableEntry;
+use crate::history::{Item, Judged, Lost, Outline, Verdict};
+use crate::index::{Run, SealedSegment};
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// A segment that is part of the log.
+pub(super) struct Kept {
+    pub(super) segment: Arc<SealedSegment>,
+    pub(super) footer: Footer,
+}
+
+/// What was adopted so far.
+#[derive(Default)]
+pub(super) struct Adoption {
+    pub(super) recovered: Recovered,
+    pub(super) kept: Vec<Kept>,
+    /// The newest frame in which each stream was seen, or one after it.
+    newest: HashMap<(u64, u32), u64, foldhash::fast::RandomState>,
+    /// The newest lost frame about whose contents nothing intact tells, and the damage that stands for it.
+    blind: Option<(u64, usize)>,
+}
+
+impl Adoption {
+    /// Takes the next segment.
+    pub(super) fn take(&mut self, outline: &Outline, content: Content, judged: &Judged) {
+        let footer = match content {
+            Content::Sealed(footer) => {
+                self.take_lost(judged);
+                if judged.verdict == Verdict::Part {
+                    for line in &footer.streams {
+                        self.see(&Seen::line(line), footer.header.next_sequence.saturating_sub(1));
+                    }
+                }
+                footer
+            }
+            Content::Frames(frames, damage) => {
+                self.recovered.damage.extend(damage);
+                self.take_frames(outline, &frames, judged)
+            }
+        };
+        if judged.verdict == Verdict::Part {
+            self.keep(outline, footer);
+        }
+    }
+
+    fn take_lost(&mut self, judged: &Judged) {
+        for item in &judged.items {
+            if let Item::Lost(lost) = item {
+                self.lose(lost);
+            }
+        }
+    }
+
+    fn take_frames(&mut self, outline: &Outline, frames: &[Frame], judged: &Judged) -> Footer {
+        let mut draft = Draft::new(outline.id, outline.incarnation, judged.sequences.start, 0);
+        for item in &judged.items {
+            match item {
+                Item::Lost(lost) => {
+                    self.lose(lost);
+                    draft.break_index(lost.bytes.end);
+                }
+                Item::Frame { at, fault } => self.take_frame(outline, &frames[*at], *fault, &mut draft),
+            }
+        }
+        draft.footer
+    }
+
+    /// A bad frame with an intact table is indexed like a good one: a read that comes to it names the damage.
+    fn take_frame(&mut self, outline: &Outline, frame: &Frame, fault: Option<Fault>, draft: &mut Draft) {
+        let header = &frame.header;
+        let sequence = header.sequence;
+        let end = header.position + u64::from(header.length);
+        let table = frame.table.as_deref().unwrap_or_default();
+        for entry in table {
+            self.see(&Seen::entry(entry), sequence);
+        }
+        draft.add(header, frame.payload_bytes, table);
+        if let Some(fault) = fault {
+            if frame.table.is_none() {
+                self.blind = Some((sequence, self.recovered.damage.len()));
+            }
+            let cause = Cause::Frame { sequence, fault };
+            let losses = table.iter().map(loss).collect();
+            self.recovered.damage.push(Damage { segment: outline.id, bytes: header.position..end, cause, losses });
+            draft.break_index(end);
+        }
+    }
+
+    fn lose(&mut self, lost: &Lost) {
+        let Lost { segment, bytes, cause, sequences } = lost.clone();
+        if !sequences.is_empty() {
+            self.blind = Some((sequences.end - 1, self.recovered.damage.len()));
+        }
+        self.recovered.damage.push(Damage { segment, bytes, cause, losses: Vec::new() });
+    }
+
+    /// A stream shows itself: offsets that it skips were in what was lost.
+    fn see(&mut self, seen: &Seen, sequence: u64) {
+        let key = (seen.tenant, seen.stream);
+        let stream = self.recovered.streams.entry(key).or_insert_with(|| StreamStart::new(key.0, key.1));
+        let before = self.newest.insert(key, sequence);
+        if let Some((lost, damage)) = self.blind
+            && before.is_none_or(|before| before <= lost)
+            && seen.first_offset > stream.next_offset
+        {
+            let offsets = stream.next_offset..seen.first_offset;
+            self.recovered.damage[damage].losses.push(Loss { tenant: key.0, stream: key.1, offsets });
+        }
+        stream.next_offset = seen.next_offset;
+        stream.link = seen.link;
+        stream.timestamp = seen.timestamp;
+        stream.position = seen.position;
+    }
+
+    fn keep(&mut self, outline: &Outline, footer: Footer) {
+        let segment = Arc::new(SealedSegment {
+            id: outline.id,
+            incarnation: footer.header.incarnation,
+            end: footer.header.position,
+            index: footer.index.clone().into_boxed_slice(),
+        });
+        for line in &footer.streams {
+            if let Some(stream) = self.recovered.streams.get_mut(&(line.tenant, line.stream)) {
+                let run = Run { segment: Arc::clone(&segment), first_offset: line.first_offset, newest: line.newest };
+                stream.runs.push(run);
+            }
+        }
+        self.kept.push(Kept { segment, footer });
+    }
+
+    /// Ends with what is missing at the end of the log.
+    pub(super) fn finish(mut self, end: &[Lost]) -> Adoption {
+        end.iter().for_each(|lost| self.lose(lost));
+        if let Some((lost, _)) = self.blind {
+            let may_have_lost = |key: &&(u64, u32)| self.newest.get(*key).is_none_or(|&newest| newest <= lost);
+            self.recovered.frozen = self.recovered.streams.keys().filter(may_have_lost).copied().collect();
+            self.recovered.frozen.sort_unstable();
+        }
+        self
+    }
+}
+
+/// A stream's state as a frame's table or a segment's footer gives it.
+struct Seen {
+    tenant: u64,
+    stream: u32,
+    first_offset: u64,
+    next_offset: u64,
+    timestamp: u64,
+    position: u64,
+    link: crypto::Link,
+}
+
+impl Seen {
+    fn line(line: &StreamEntry) -> Seen {
+        let &StreamEntry { tenant, stream, first_offset, next_offset, timestamp, position, link, .. } = line;
+        Seen { tenant, stream, first_offset, next_offset, timestamp, position, link }
+    }
+
+    fn entry(entry: &TableEntry) -> Seen {
+        let &TableEntry { tenant, stream, first_offset, timestamp, position, link_after: link, .. } = entry;
+        Seen { tenant, stream, first_offset, next_offset: entry.next_offset(), timestamp, position, link }
+    }
+}
+
+/// What is lost of a stream with a frame.
+pub(crate) fn loss(entry: &TableEntry) -> Loss {
+    Loss { tenant: entry.tenant, stream: entry.stream, offsets: entry.first_offset..entry.next_offset() }
+}

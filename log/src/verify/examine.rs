@@ -1,0 +1,271 @@
+//! One segment, from its first byte to its last: every checksum, every link, every zero.
+
+use crate::draft::Draft;
+use crate::error::{Cause, Damage, LogError};
+use crate::format::footer::Footer;
+use crate::format::frame::{FrameHeader, TableEntry};
+use crate::format::segment::SegmentId;
+use crate::format::{BLOCK_BYTES, Fault};
+use crate::history::{Item, Outline, judge_sealed};
+use crate::recover::{check_header, line, loss};
+use crate::scan::{Found, SCAN_BUFFER_BYTES, Seal, SegmentFile};
+use crypto::{LANES, Link};
+use hashbrown::HashMap;
+use iobackend::{Buffer, FileSlot, IoBackend, OpenMode};
+use std::ops::Range;
+
+pub(super) type Map<V> = HashMap<(u64, u32), V, foldhash::fast::RandomState>;
+
+/// A place in a log: segment and byte.
+pub(super) type At = (SegmentId, u64);
+
+/// A stretch of a stream whose links join.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub(super) first_offset: u64,
+    pub(super) next_offset: u64,
+    pub(super) link_before: Link,
+    pub(super) link_after: Link,
+    /// Where its first frame lies, and its last.
+    pub(super) from: At,
+    pub(super) to: At,
+}
+
+/// What one segment showed.
+#[derive(Debug)]
+pub(super) struct Examined {
+    pub(super) outline: Outline,
+    /// The frames of an unsealed segment; which of them are part of the log only the rest of the log can tell.
+    pub(super) frames: Vec<FrameSeen>,
+    /// What was found in it: of a sealed segment all of it.
+    pub(super) findings: Findings,
+    /// Its trailer is intact, and what it points at is not.
+    pub(super) bad_footer: bool,
+}
+
+/// A frame with an intact header.
+#[derive(Debug)]
+pub(super) struct FrameSeen {
+    header: FrameHeader,
+    table: Vec<TableEntry>,
+    payload_bytes: u64,
+}
+
+/// What is known of frames that are part of the log.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) frames: u64,
+    pub(super) records: u64,
+    pub(super) payload_bytes: u64,
+    pub(super) stretches: Map<Vec<Stretch>>,
+    pub(super) damage: Vec<Damage>,
+}
+
+/// Reads and checks one segment.
+pub(super) fn examine<B: IoBackend>(
+    backend: &mut B,
+    buffer: &mut Option<Buffer>,
+    id: SegmentId,
+    engine: Option<[u8; 16]>,
+) -> Result<Examined, LogError> {
+    let mut file = SegmentFile::open(backend, id, FileSlot(0), OpenMode::ReadOnly, buffer)?;
+    let header = file.header()?;
+    check_header(id, engine, header)?;
+    let incarnation = header.ok().map(|header| header.incarnation);
+    let seal = file.seal(incarnation)?;
+    let (frames, bad) = (Vec::new(), Vec::new());
+    let length = file.length;
+    let mut outline = Outline { id, header, incarnation, footer: None, frames, bad, follows: None, length };
+    let until = match &seal {
+        Seal::Sealed(footer) => footer.header.position,
+        Seal::Unsealed | Seal::Bad(_) => file.end,
+    };
+    let mut frames = Vec::new();
+    let walked = file.walk(incarnation, BLOCK_BYTES as u64, until, |found| match found {
+        Found::Frame { header, bytes, body } => {
+            let seen = FrameSeen::new(header, bytes);
+            let fault = body.and_then(|()| check_chains(header, bytes, &seen.table)).err();
+            outline.frames.push(line(header, fault));
+            frames.push(seen);
+        }
+        Found::Bad { bytes, fault } => outline.bad.push((bytes, fault)),
+    })?;
+    outline.incarnation = walked.incarnation;
+    let mut examined = Examined { outline, frames, findings: Findings::default(), bad_footer: false };
+    match seal {
+        Seal::Sealed(footer) => {
+            examined.finish_sealed(&footer);
+            let end = footer.header.position + footer.header.length() as u64;
+            examined.check_zero(&mut file, end..length - BLOCK_BYTES as u64)?;
+        }
+        Seal::Bad(fault) => {
+            examined.bad_footer = true;
+            examined.damage(walked.end..length, Cause::Footer(fault));
+        }
+        Seal::Unsealed => {}
+    }
+    Ok(examined)
+}
+
+impl Examined {
+    /// The footer vouches for every frame of its segment, so what is wrong in it can be said at once.
+    fn finish_sealed(&mut self, footer: &Footer) {
+        let header = &footer.header;
+        let mut draft = Draft::new(header.id, Some(header.incarnation), header.first_sequence, header.last_crc);
+        let items = judge_sealed(&self.outline, header);
+        let frames = std::mem::take(&mut self.frames);
+        self.findings.take(self.outline.id, &frames, &items, Some(&mut draft));
+        if self.findings.damage.is_empty() {
+            if draft.footer != *footer {
+                let bytes = header.position..header.position + header.length() as u64;
+                self.damage(bytes, Cause::Footer(Fault::Shape));
+            }
+        } else {
+            self.findings.add_ends(footer);
+        }
+        self.outline.follows = self.outline.frames.first().map(|frame| frame.previous_crc);
+        self.outline.incarnation = Some(header.incarnation);
+        self.outline.footer = Some(*header);
+        self.outline.frames = Vec::new();
+    }
+
+    fn damage(&mut self, bytes: Range<u64>, cause: Cause) {
+        self.findings.damage.push(Damage { segment: self.outline.id, bytes, cause, losses: Vec::new() });
+    }
+
+    fn check_zero<B: IoBackend>(&mut self, file: &mut SegmentFile<'_, B>, gap: Range<u64>) -> Result<(), LogError> {
+        let mut at = gap.start;
+        while at < gap.end {
+            let bytes = file.bytes(at, (gap.end - at).min(SCAN_BUFFER_BYTES as u64) as usize)?;
+            if let Some(byte) = bytes.iter().position(|&byte| byte != 0) {
+                let start = at + byte as u64;
+                self.damage(start..gap.end, Cause::NotZero);
+                break;
+            }
+            at += bytes.len().max(1) as u64;
+        }
+        Ok(())
+    }
+}
+
+impl FrameSeen {
+    fn new(header: &FrameHeader, frame: &[u8]) -> FrameSeen {
+        FrameSeen {
+            header: *header,
+            table: header.table(frame).map(|table| table.iter().collect()).unwrap_or_default(),
+            payload_bytes: header.records(frame).flatten().map(|record| record.payload.len() as u64).sum(),
+        }
+    }
+}
+
+impl Findings {
+    /// Takes in the frames that were judged to be part of the log. A bad one with an intact table is joined like a
+    /// good one: what it lost is named already.
+    pub(super) fn take(&mut self, id: SegmentId, frames: &[FrameSeen], items: &[Item], mut draft: Option<&mut Draft>) {
+        for item in items {
+            match item {
+                Item::Lost(lost) => self.damage.push(Damage {
+                    segment: lost.segment,
+                    bytes: lost.bytes.clone(),
+                    cause: lost.cause,
+                    losses: Vec::new(),
+                }),
+                Item::Frame { at, fault } => {
+                    let FrameSeen { header, table, payload_bytes } = &frames[*at];
+                    table.iter().for_each(|entry| self.join_entry(entry, (id, header.position)));
+                    if let Some(draft) = &mut draft {
+                        draft.add(header, *payload_bytes, table);
+                    }
+                    if let Some(fault) = *fault {
+                        let bytes = header.position..header.position + u64::from(header.length);
+                        let cause = Cause::Frame { sequence: header.sequence, fault };
+                        let losses = table.iter().map(loss).collect();
+                        self.damage.push(Damage { segment: id, bytes, cause, losses });
+                    } else {
+                        self.frames += 1;
+                        self.records += u64::from(header.records);
+                        self.payload_bytes += payload_bytes;
+                    }
+                }
+            }
+        }
+    }
+
+    fn join_entry(&mut self, entry: &TableEntry, at: At) {
+        let stretches = self.stretches.entry((entry.tenant, entry.stream)).or_default();
+        if let Some(last) = stretches.last_mut()
+            && last.next_offset == entry.first_offset
+            && last.link_after == entry.link_before
+        {
+            last.next_offset = entry.next_offset();
+            last.link_after = entry.link_after;
+            last.to = at;
+            return;
+        }
+        stretches.push(Stretch {
+            first_offset: entry.first_offset,
+            next_offset: entry.next_offset(),
+            link_before: entry.link_before,
+            link_after: entry.link_after,
+            from: at,
+            to: at,
+        });
+    }
+
+    /// Where frames are bad, the footer tells how far each stream went: a stretch of no records at its end.
+    fn add_ends(&mut self, footer: &Footer) {
+        let at = (footer.header.id, footer.header.position);
+        for line in &footer.streams {
+            self.stretches.entry((line.tenant, line.stream)).or_default().push(Stretch {
+                first_offset: line.next_offset,
+                next_offset: line.next_offset,
+                link_before: line.link,
+                link_after: line.link,
+                from: at,
+                to: at,
+            });
+        }
+    }
+}
+
+/// Computes every link of a frame again, several streams at a time.
+fn check_chains(header: &FrameHeader, frame: &[u8], table: &[TableEntry]) -> Result<(), Fault> {
+    let mut state: Vec<(Link, u64)> = table.iter().map(|entry| (entry.link_before, entry.first_offset)).collect();
+    let mut lanes: [(usize, &[u8]); LANES] = [(0, &[]); LANES];
+    let mut waiting = 0;
+    let mut records = 0;
+    for record in header.records(frame) {
+        let record = record?;
+        records += 1;
+        let slot = usize::from(record.header.slot);
+        if state.get(slot).is_none_or(|(_, offset)| *offset != record.header.offset) {
+            return Err(Fault::Chain);
+        }
+        state[slot].1 += 1;
+        if waiting == LANES || lanes[..waiting].iter().any(|lane| lane.0 == slot) {
+            chain_lanes(&mut state, &lanes[..waiting]);
+            waiting = 0;
+        }
+        lanes[waiting] = (slot, record.hashed);
+        waiting += 1;
+    }
+    if waiting > 0 {
+        chain_lanes(&mut state, &lanes[..waiting]);
+    }
+    let ends =
+        table.iter().zip(&state).all(|(entry, (link, next))| entry.link_after == *link && entry.next_offset() == *next);
+    if ends && records == header.records { Ok(()) } else { Err(Fault::Chain) }
+}
+
+fn chain_lanes(state: &mut [(Link, u64)], lanes: &[(usize, &[u8])]) {
+    let mut links = [Link::from_bytes([0; 32]); LANES];
+    let mut records: [&[u8]; LANES] = [&[]; LANES];
+    for (at, (slot, record)) in lanes.iter().enumerate() {
+        links[at] = state[*slot].0;
+        records[at] = record;
+    }
+    crypto::next_lanes(&mut links[..lanes.len()], &records[..lanes.len()]);
+    for (at, (slot, _)) in lanes.iter().enumerate() {
+        state[*slot].0 = links[at];
+    }
+}

@@ -1,0 +1,146 @@
+//! What joins the segments: logs by their sequences, streams by their links.
+
+use super::Verified;
+use super::examine::{At, Examined, Findings, Map, Stretch};
+use crate::error::{Cause, Damage, Loss};
+use crate::format::Fault;
+use crate::format::manifest::Manifest;
+use crate::format::segment::SegmentId;
+use crate::history::{Judgement, Lost, Outline, Verdict, judge};
+use crate::manifest::ManifestRead;
+use std::ops::Range;
+
+/// Joins what the segments, in order, and the manifest show.
+pub(super) fn join(read: &ManifestRead, examined: Vec<Examined>, logs: usize) -> Verified {
+    let mut verified = Verified { logs, segments: examined.len(), ..Verified::default() };
+    check_copies(read, logs, &mut verified.damage);
+    let listed = read.manifest.as_ref().map_or(0, |manifest| manifest.frontiers.len());
+    let found = examined.last().map_or(0, |segment| usize::from(segment.outline.id.log) + 1);
+    let mut segments = examined.into_iter().peekable();
+    let mut streams: Map<Vec<Stretch>> = Map::default();
+    for log in 0..listed.max(found) as u16 {
+        let mut of_log = Vec::new();
+        while let Some(segment) = segments.next_if(|segment| segment.outline.id.log == log) {
+            of_log.push(segment);
+        }
+        join_log(log, of_log, read.manifest.as_ref(), &mut verified, &mut streams);
+    }
+    verified.streams = streams.len();
+    let mut streams: Vec<_> = streams.into_iter().collect();
+    streams.sort_unstable_by_key(|(key, _)| *key);
+    for (key, stretches) in streams {
+        join_stream(key, stretches, &mut verified.damage);
+    }
+    verified
+}
+
+fn check_copies(read: &ManifestRead, logs: usize, damage: &mut Vec<Damage>) {
+    for (copy, fault) in read.faults.into_iter().enumerate() {
+        let wanted = logs > 0 || read.present[1 - copy];
+        let fault = fault.or_else(|| (!read.present[copy] && wanted).then_some(Fault::Cut));
+        if let Some(fault) = fault {
+            let segment = SegmentId { log: 0, number: 0 };
+            damage.push(Damage { segment, bytes: 0..0, cause: Cause::Manifest(fault), losses: Vec::new() });
+        }
+    }
+}
+
+/// Judges one log, and takes in what its unsealed segments add to it.
+fn join_log(
+    log: u16,
+    segments: Vec<Examined>,
+    manifest: Option<&Manifest>,
+    verified: &mut Verified,
+    streams: &mut Map<Vec<Stretch>>,
+) {
+    let frontier = manifest.and_then(|manifest| manifest.frontiers.get(usize::from(log))).copied().unwrap_or_default();
+    let clean = manifest.is_some_and(|manifest| manifest.clean);
+    let (mut outlines, mut rests) = (Vec::new(), Vec::new());
+    for Examined { outline, frames, findings, bad_footer } in segments {
+        outlines.push(outline);
+        rests.push((frames, findings, bad_footer));
+    }
+    let judgement = judge(log, &outlines, frontier);
+    let unsealed = unsealed(&outlines, &judgement, clean);
+    for (at, (frames, mut findings, bad_footer)) in rests.into_iter().enumerate() {
+        let (outline, judged) = (&outlines[at], &judgement.segments[at]);
+        findings.take(outline.id, &frames, &judged.items, None);
+        if judged.verdict != Verdict::Part {
+            findings.stretches.clear();
+        }
+        if unsealed.contains(&at) && !bad_footer {
+            let end = outline.frames.last().map_or(0, |frame| frame.end);
+            let (bytes, cause) = (end..outline.length.max(end), Cause::Footer(Fault::Cut));
+            findings.damage.push(Damage { segment: outline.id, bytes, cause, losses: Vec::new() });
+        }
+        verified.bytes += outline.length;
+        take(findings, verified, streams);
+    }
+    for Lost { segment, bytes, cause, .. } in judgement.end {
+        verified.damage.push(Damage { segment, bytes, cause, losses: Vec::new() });
+    }
+    verified.torn += usize::from(judgement.torn.is_some());
+}
+
+fn take(findings: Findings, verified: &mut Verified, streams: &mut Map<Vec<Stretch>>) {
+    verified.frames += findings.frames;
+    verified.records += findings.records;
+    verified.payload_bytes += findings.payload_bytes;
+    verified.damage.extend(findings.damage);
+    for (key, stretches) in findings.stretches {
+        streams.entry(key).or_default().extend(stretches);
+    }
+}
+
+/// The segments that should be sealed and are not: closing seals all, and so does an opening before it goes on, but
+/// for those that are damaged.
+fn unsealed(outlines: &[Outline], judgement: &Judgement, clean: bool) -> Vec<usize> {
+    let last = outlines.iter().rev().find_map(|outline| outline.incarnation);
+    let of_last = |outline: &Outline| outline.incarnation == last;
+    let judged = outlines.iter().zip(&judgement.segments).enumerate();
+    judged
+        .filter(|(_, (outline, judged))| outline.footer.is_none() && judged.verdict == Verdict::Part && judged.whole)
+        .filter(|(_, (outline, _))| clean || !of_last(outline))
+        .map(|(at, _)| at)
+        .collect()
+}
+
+/// Checks that the stretches of a stream join, over all segments and logs, from the genesis on.
+fn join_stream((tenant, stream): (u64, u32), mut stretches: Vec<Stretch>, damage: &mut Vec<Damage>) {
+    stretches.sort_unstable_by_key(|stretch| (stretch.first_offset, stretch.next_offset));
+    let (mut next, mut link) = (0, crypto::genesis(tenant, stream));
+    let mut at: Option<At> = None;
+    for stretch in stretches {
+        let loss = |offsets| Loss { tenant, stream, offsets };
+        if stretch.first_offset > next {
+            name_gap(damage, at, stretch.from, loss(next..stretch.first_offset));
+        } else if stretch.first_offset < next || stretch.link_before != link {
+            let bytes = stretch.from.1..stretch.from.1;
+            let losses = vec![loss(stretch.first_offset..stretch.next_offset)];
+            damage.push(Damage { segment: stretch.from.0, bytes, cause: Cause::Chain, losses });
+        }
+        (next, link, at) = (stretch.next_offset, stretch.link_after, Some(stretch.to));
+    }
+}
+
+/// A stream's offsets are missing between two places: either some damage there took them, or this is news.
+fn name_gap(damage: &mut Vec<Damage>, from: Option<At>, to: At, gap: Loss) {
+    let from = from.filter(|from| from.0.log == to.0.log).unwrap_or((SegmentId { number: 0, ..to.0 }, 0));
+    let place = |damage: &Damage| (damage.segment, damage.bytes.start);
+    let takes = |damage: &Damage| {
+        matches!(damage.cause, Cause::Frame { .. } | Cause::MissingSegment) && between(place(damage), from..to)
+    };
+    let named =
+        |damage: &Damage| damage.losses.iter().any(|loss| (loss.tenant, loss.stream) == (gap.tenant, gap.stream));
+    match damage.iter_mut().filter(|damage| takes(damage) && !named(damage)).max_by_key(|damage| place(damage)) {
+        Some(damage) => damage.losses.push(gap),
+        None => {
+            damage.push(Damage { segment: to.0, bytes: to.1..to.1, cause: Cause::Gap, losses: vec![gap] });
+        }
+    }
+}
+
+/// After the frame at the start, up to the frame at the end and with it: a lost frame's place is where the next begins.
+fn between(place: At, range: Range<At>) -> bool {
+    range.start < place && place <= range.end
+}
