@@ -2,8 +2,8 @@
 //!
 //! Every hand-over between cores in Diatreme goes through one of two rings:
 //!
-//! - [`ring`] carries values of one type: replies, control messages.
-//! - [`byte_ring`] carries messages of any length, written and read in place: requests, read data.
+//! - [`ring()`] carries values of one type: replies, control messages.
+//! - [`byte_ring()`] carries messages of any length, written and read in place: requests, read data.
 //!
 //! Both sides stage what they do and publish it a batch at a time, because the transfer of a cache
 //! line between cores is what a hand-over costs; the copying is cheap beside it. Neither ring

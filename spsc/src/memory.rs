@@ -1,4 +1,4 @@
-//! The bytes of a byte ring, and the few unsafe operations on them.
+//! The memory of both rings: where it comes from, and the few unsafe operations on bytes.
 
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
@@ -9,25 +9,67 @@ use crate::sync::Shadow;
 /// Bytes before a message that tell its length.
 pub(crate) const HEADER_BYTES: usize = size_of::<u64>();
 
-/// Start of the memory, so that no line is shared with a neighbour.
+/// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
+
+/// Zeroed memory that begins with a cache line, freed when dropped.
+///
+/// The beginning matters: 64-byte items that lie across two lines each have the producer write a
+/// line that the consumer still reads, and cost a third more.
+pub(crate) struct Lines {
+    start: NonNull<u8>,
+    allocated: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: the memory is owned, and this type does not touch it.
+unsafe impl Send for Lines {}
+
+// SAFETY: as above; whoever uses `start` answers for what is done from which thread.
+unsafe impl Sync for Lines {}
+
+impl Lines {
+    /// Room for `count` values of `T`.
+    ///
+    /// # Panics
+    ///
+    /// If they do not fit the address space.
+    pub(crate) fn new<T>(count: usize) -> Self {
+        // Aligned by hand: asked for a line's alignment, the allocator would write the zeroes.
+        // As it is, it maps a large block freshly, and the kernel zeroes pages when first touched.
+        let bytes = size_of::<T>().checked_mul(count).and_then(|bytes| bytes.checked_add(LINE_BYTES));
+        let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, align_of::<T>()).ok());
+        let layout = layout.expect("a ring must fit the address space");
+        // SAFETY: the size is not 0, but a line at least.
+        let allocated = unsafe { alloc::alloc_zeroed(layout) };
+        let Some(allocated) = NonNull::new(allocated) else { alloc::handle_alloc_error(layout) };
+        // SAFETY: less than a line beyond the beginning, which is within the block.
+        let start = unsafe { allocated.add(allocated.align_offset(LINE_BYTES)) };
+        Self { start, allocated, layout }
+    }
+
+    #[inline]
+    pub(crate) fn start<T>(&self) -> NonNull<T> {
+        self.start.cast()
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { alloc::dealloc(self.allocated.as_ptr(), self.layout) };
+    }
+}
 
 /// A block of bytes, zeroed, of which two threads use different parts.
 ///
 /// Who may touch which part is settled by the rules of `cursor`; every method that touches memory
 /// is unsafe and asks for that.
 pub(crate) struct Memory {
-    start: NonNull<u8>,
-    layout: Layout,
+    lines: Lines,
+    bytes: usize,
     shadow: Shadow,
 }
-
-// SAFETY: the block is owned, and plain bytes may be used from any thread.
-unsafe impl Send for Memory {}
-
-// SAFETY: nothing is accessed through a shared reference but by the unsafe methods, whose callers
-// keep the two sides to different parts.
-unsafe impl Sync for Memory {}
 
 impl Memory {
     /// # Panics
@@ -35,18 +77,17 @@ impl Memory {
     /// If `bytes` is 0 or does not fit the address space.
     pub(crate) fn new(bytes: usize) -> Self {
         assert!(bytes > 0, "a byte ring needs memory");
-        let layout = Layout::from_size_align(bytes, LINE_BYTES).expect("a ring must fit the address space");
-        // Zeroed by the kernel as pages are first touched, where the allocator maps them freshly:
-        // a large ring costs nothing until it fills.
-        // SAFETY: the size is not 0.
-        let start = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { alloc::handle_alloc_error(layout) };
-        Self { start, layout, shadow: Shadow::new(bytes) }
+        Self { lines: Lines::new::<u8>(bytes), bytes, shadow: Shadow::new(bytes) }
     }
 
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
-        self.layout.size()
+        self.bytes
+    }
+
+    #[inline]
+    fn at(&self, offset: usize) -> *mut u8 {
+        self.lines.start::<u8>().as_ptr().wrapping_add(offset)
     }
 
     /// # Safety
@@ -56,7 +97,7 @@ impl Memory {
     pub(crate) unsafe fn slice(&self, offset: usize, bytes: usize) -> &[u8] {
         self.shadow.read(offset, bytes);
         // SAFETY: in bounds and not written, by contract; initialised, since allocated zeroed.
-        unsafe { std::slice::from_raw_parts(self.start.add(offset).as_ptr(), bytes) }
+        unsafe { std::slice::from_raw_parts(self.at(offset), bytes) }
     }
 
     /// # Safety
@@ -67,7 +108,7 @@ impl Memory {
     pub(crate) unsafe fn slice_mut(&self, offset: usize, bytes: usize) -> &mut [u8] {
         self.shadow.write(offset, bytes);
         // SAFETY: in bounds and exclusive, by contract; initialised, since allocated zeroed.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(offset).as_ptr(), bytes) }
+        unsafe { std::slice::from_raw_parts_mut(self.at(offset), bytes) }
     }
 
     /// # Safety
@@ -77,7 +118,7 @@ impl Memory {
     pub(crate) unsafe fn header(&self, offset: usize) -> u64 {
         self.shadow.read(offset, HEADER_BYTES);
         // SAFETY: in bounds and not written, by contract; aligned, since the block is.
-        unsafe { self.start.add(offset).cast().read() }
+        unsafe { self.at(offset).cast::<u64>().read() }
     }
 
     /// # Safety
@@ -87,7 +128,7 @@ impl Memory {
     pub(crate) unsafe fn set_header(&self, offset: usize, header: u64) {
         self.shadow.write(offset, HEADER_BYTES);
         // SAFETY: in bounds and exclusive, by contract; aligned, since the block is.
-        unsafe { self.start.add(offset).cast().write(header) };
+        unsafe { self.at(offset).cast::<u64>().write(header) };
     }
 
     /// Asks for the line at `offset`, which may lie anywhere.
@@ -96,7 +137,7 @@ impl Memory {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let line = self.start.as_ptr().wrapping_add(offset);
+            let line = self.at(offset);
             // SAFETY: a prefetch is a hint; no address makes it fault.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
         }
@@ -108,11 +149,4 @@ impl Memory {
 impl Store for Memory {
     /// Bytes need no dropping.
     fn discard(&mut self, _head: usize, _tail: usize) {}
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout.
-        unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) };
-    }
 }

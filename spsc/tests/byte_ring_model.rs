@@ -1,5 +1,7 @@
 //! The byte ring against a plain queue of messages, under any sequence of calls.
 
+#![cfg(not(loom))]
+
 use std::collections::VecDeque;
 
 use proptest::prelude::*;

@@ -1,5 +1,7 @@
 //! The ring against a plain queue, under any sequence of calls.
 
+#![cfg(not(loom))]
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;

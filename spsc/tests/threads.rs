@@ -1,6 +1,8 @@
 //! Both ends on real threads: what ThreadSanitizer is to look at, and what no model of one thread
 //! can get wrong.
 
+#![cfg(not(loom))]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

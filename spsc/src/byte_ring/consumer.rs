@@ -7,8 +7,8 @@ use super::{WRAP, frame_bytes};
 use crate::cursor::Reader;
 use crate::memory::{HEADER_BYTES, Memory};
 
-/// How far ahead of the reader to ask for memory: twelve lines covered the latency of the other
-/// core's cache at 100 bytes a message; more brought nothing.
+/// How far ahead of the reader to ask for memory: far enough to hide the latency of the other
+/// core's cache from a reader that does little with each message.
 const PREFETCH_BYTES: usize = 12 * 64;
 
 /// The end that reads messages, in the order in which they were committed.
