@@ -58,14 +58,9 @@ impl Outline {
         self.footer.is_none() && self.frames.is_empty() && self.bad.iter().all(|(_, fault)| *fault == Fault::Unwritten)
     }
 
-    /// The file ends within a block, which the log never makes it do.
-    fn is_cut(&self) -> bool {
-        !self.length.is_multiple_of(BLOCK)
-    }
-
     fn fault_at(&self, at: u64) -> Fault {
         let stretch = self.bad.iter().find(|(bytes, _)| bytes.contains(&at));
-        let end_of_file = if self.is_cut() || at >= self.length { Fault::Cut } else { Fault::Unwritten };
+        let end_of_file = if at + BLOCK > self.length { Fault::Cut } else { Fault::Unwritten };
         stretch.map_or(end_of_file, |(_, fault)| *fault)
     }
 }
@@ -133,20 +128,13 @@ pub(crate) fn judge(log: u16, outlines: &[Outline], frontier: Base) -> Judgement
         let mut items = Vec::new();
         course.pass_missing(before + 1..outline.id.number, log, &mut items);
         before = outline.id.number;
-        let tail_blamed = course.tail_blamed;
-        let judged = course.segment(outline, limit, &anchors, items);
-        if course.tail_blamed != tail_blamed
-            && let Some(last) = segments.iter_mut().rev().find(|judged| judged.verdict == Verdict::Part)
-        {
-            last.whole = false;
-        }
-        segments.push(judged);
+        segments.push(course.segment(outline, limit, &anchors, items));
     }
     let end = course.finish(log, before, frontier);
-    if !end.is_empty()
-        && let Some(last) = segments.iter_mut().rev().find(|judged| judged.verdict == Verdict::Part)
-    {
-        last.whole = false;
+    let blamed: Vec<SegmentId> =
+        segments.iter().flat_map(|judged| lost(&judged.items)).chain(&end).map(|lost| lost.segment).collect();
+    for (judged, outline) in segments.iter_mut().zip(outlines) {
+        judged.whole &= !blamed.contains(&outline.id);
     }
     // Numbers have no gaps: what lies before a segment that stays must stay too.
     let stays = segments.iter().rposition(|judged| judged.verdict != Verdict::Unused).unwrap_or(0);
@@ -223,16 +211,15 @@ struct Course {
     last_crc: Option<u32>,
     /// Where the newest frame ends.
     end: (u32, u64),
-    /// What lies behind the last frame of the segment before, if it was left unsealed.
+    /// Where frames lay that turn out to be missing: behind the last frame of an unsealed segment, or in one that holds
+    /// nothing usable.
     tail: Option<(SegmentId, Range<u64>, Fault)>,
-    /// How often a tail was found to have lost frames.
-    tail_blamed: usize,
     torn: Option<Torn>,
 }
 
 impl Course {
     fn new(claim: u64, expected: u64, last_crc: Option<u32>) -> Course {
-        Course { claim, expected, last_crc, end: (0, 0), tail: None, tail_blamed: 0, torn: None }
+        Course { claim, expected, last_crc, end: (0, 0), tail: None, torn: None }
     }
 
     fn pass_missing(&mut self, numbers: Range<u32>, log: u16, items: &mut Vec<Item>) {
@@ -250,7 +237,6 @@ impl Course {
         let first = self.expected;
         let torn_before = self.torn.is_some();
         let mut part = false;
-        let mut cut = false;
         if let Some(sequence) = contradicts(outline, anchors) {
             self.misplaced(outline, sequence, &mut items);
         } else if let Some(footer) = &outline.footer {
@@ -258,17 +244,16 @@ impl Course {
         } else if !torn_before {
             let at = self.frames(outline, limit, &mut items);
             part = items.iter().any(|item| matches!(item, Item::Frame { .. }));
-            cut = self.check_cut(outline, at, &mut items);
             if part {
                 let tail = at..outline.length.max(at);
                 self.tail = Some((outline.id, tail, outline.fault_at(at)));
             }
         }
         let unclaimed = self.torn.is_some() || self.claim <= self.expected;
-        let removable = outline.footer.is_none() && !cut && (outline.header.is_ok() || outline.is_blank());
+        let removable = outline.footer.is_none() && (outline.header.is_ok() || outline.is_blank());
         let verdict = match part {
             true => Verdict::Part,
-            false if unclaimed && removable && !has_lost(&items, outline.id) => Verdict::Unused,
+            false if unclaimed && removable && lost(&items).all(|lost| lost.segment != outline.id) => Verdict::Unused,
             false => Verdict::Left,
         };
         if let Err(fault) = outline.header
@@ -276,9 +261,20 @@ impl Course {
         {
             self.note(outline.id, 0..BLOCK, Cause::SegmentHeader(fault), &mut items);
         }
-        let faulty = items.iter().any(|item| matches!(item, Item::Frame { fault: Some(_), .. }));
-        let whole = !faulty && !has_lost(&items, outline.id);
+        if verdict == Verdict::Left {
+            self.leave(outline);
+        }
+        let whole = !items.iter().any(|item| matches!(item, Item::Frame { fault: Some(_), .. }));
         Judged { items, verdict, whole, sequences: first.min(self.expected)..self.expected }
+    }
+
+    /// A segment that holds nothing usable: what is missing lay here, unless there are traces of it before.
+    fn leave(&mut self, outline: &Outline) {
+        let traces = self.tail.as_ref().is_some_and(|(_, _, fault)| *fault != Fault::Unwritten);
+        if !traces || !outline.is_blank() {
+            let fault = outline.header.err().unwrap_or_else(|| outline.fault_at(BLOCK));
+            self.tail = Some((outline.id, 0..outline.length, fault));
+        }
     }
 
     /// Follows a sealed segment by its footer; says whether it is part of the log.
@@ -345,16 +341,6 @@ impl Course {
         at
     }
 
-    /// A file that ends within a block was cut by something else than a crash: what was there may have been acknowledged.
-    fn check_cut(&mut self, outline: &Outline, at: u64, items: &mut Vec<Item>) -> bool {
-        let cut = outline.is_cut();
-        if cut && self.torn.is_none() && self.claim <= self.expected {
-            self.claim = self.expected + 1;
-            self.lose(outline.id, at.min(outline.length)..outline.length, Fault::Cut, self.claim, items);
-        }
-        cut
-    }
-
     /// Frames are missing before what lies at `position`. Either they lay in this segment, after `at`; or, where that
     /// leaves no room, behind the last frame of the segment before.
     fn lose_before(&mut self, outline: &Outline, at: u64, position: u64, next: u64, items: &mut Vec<Item>) {
@@ -362,7 +348,6 @@ impl Course {
             && position == BLOCK
             && let Some((id, bytes, fault)) = self.tail.take()
         {
-            self.tail_blamed += 1;
             self.lose(id, bytes, fault, next, items);
             return;
         }
@@ -421,6 +406,9 @@ impl Course {
     }
 }
 
-fn has_lost(items: &[Item], id: SegmentId) -> bool {
-    items.iter().any(|item| matches!(item, Item::Lost(lost) if lost.segment == id))
+fn lost(items: &[Item]) -> impl Iterator<Item = &Lost> {
+    items.iter().filter_map(|item| match item {
+        Item::Lost(lost) => Some(lost),
+        Item::Frame { .. } => None,
+    })
 }

@@ -231,18 +231,18 @@ impl Disk {
 /// The disk; copies of the handle share it.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    disk: Arc<Mutex<Disk>>,
+    pub shared: Arc<Mutex<Disk>>,
     /// If not 0, operations in flight complete in an order drawn from this, some of them later than others.
     pub shuffle: u64,
 }
 
 impl Memory {
     pub fn of(disk: Disk) -> Memory {
-        Memory { disk: Arc::new(Mutex::new(disk)), shuffle: 0 }
+        Memory { shared: Arc::new(Mutex::new(disk)), shuffle: 0 }
     }
 
     pub fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.disk.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// A backend that no arena bounds.

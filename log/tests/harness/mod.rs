@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "only tests use this")]
 
+pub mod matrix;
 pub mod memory;
 
 use diatreme_log::format::frame::{RecordHeader, record_bytes};
@@ -284,6 +285,15 @@ impl<B: IoBackend> Session<B> {
             self.turn();
             assert_eq!(self.log.failure(), None);
         }
+    }
+
+    /// The same, or until the log fails.
+    pub fn settle_or_fail(&mut self) -> bool {
+        while self.log.settled() < self.newest() && self.log.failure().is_none() {
+            self.log.submit(self.now);
+            self.turn();
+        }
+        self.log.failure().is_none()
     }
 
     /// The sequence after the newest frame that holds a record.
