@@ -1,4 +1,5 @@
 //! No answer leaves before the frame that it waits for is settled; and with a failed frame, none at all.
+#![allow(clippy::unwrap_used, reason = "only tests are here")]
 
 mod harness;
 

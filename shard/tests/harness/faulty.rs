@@ -51,6 +51,8 @@ pub struct Faults {
     pub full: bool,
     /// The next read fails.
     pub fail_read: bool,
+    /// Files opened and directories flushed so far.
+    pub files: u64,
 }
 
 impl Faults {
@@ -95,6 +97,7 @@ impl Faulty {
     /// The error that an operation is to end with, and whether it is carried out all the same.
     fn fault(&self, op: &Op) -> Option<(IoError, bool)> {
         let mut faults = self.faults.borrow_mut();
+        faults.files += u64::from(matches!(op.kind, OpKind::Open { .. } | OpKind::FlushDirectory { .. }));
         match (op.token >> 56, &op.kind) {
             (FRAME, OpKind::Write { len, .. }) => {
                 let number = faults.frames;

@@ -1,5 +1,5 @@
 //! A shard that is stepped by hand: its clients, its disk's faults, and its time are the test's.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "only tests use this")]
 
 mod faulty;
