@@ -1,8 +1,12 @@
 //! The flags that every command which opens an engine takes, and the builder that they make.
 
+use crate::directory;
 use crate::failure::Failure;
+use crate::table::count;
 use clap::{Args, ValueEnum};
 use diatreme::{Builder, Cores, Engine, Mode};
+use kernel::NAME_BYTES_MAX;
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -29,14 +33,35 @@ pub(crate) struct EngineArgs {
 
 impl EngineArgs {
     /// Settings for the engine.
-    pub(crate) fn builder(&self) -> Result<Builder, Failure> {
+    pub(crate) fn builder(&self) -> Builder {
         let builder = Engine::builder(&self.data_dir).cores(self.cores.0.clone()).backend(self.backend.into());
-        Ok(match (self.shards, &self.cores.0) {
+        match (self.shards, &self.cores.0) {
             (Some(shards), _) => builder.shards(shards),
             (None, Cores::List(_)) => builder,
-            (None, _) => builder.shards(1),
-        })
+            (None, _) => builder.shards(directory::manifest(&self.data_dir).map_or(1, |manifest| manifest.shards)),
+        }
     }
+}
+
+/// Opens an engine, and tells on standard error what the opening found that its user should know.
+pub(crate) fn open(builder: Builder) -> Result<Engine, Failure> {
+    let engine = builder.open()?;
+    let found = &engine.report().recovery;
+    for torn in &found.torn {
+        let log::Torn { segment, at, .. } = torn;
+        eprint_line(&format!("note: {segment}: a tail from byte {at} on was never acknowledged, and is cut"));
+    }
+    if let Some(first) = found.damage.first() {
+        let more = found.damage.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(", and {} more", count(more as u64, "place")) };
+        eprint_line(&format!("warning: damaged: {first}{more}; all else is served; run `diatreme verify`"));
+    }
+    Ok(engine)
+}
+
+/// A remark beside the work. Whether anybody reads it makes no difference to the work.
+fn eprint_line(text: &str) {
+    let _nobody_listens = writeln!(std::io::stderr(), "diatreme: {text}");
 }
 
 /// The value of `--backend`.
@@ -88,6 +113,15 @@ impl From<DurabilityArg> for diatreme::Durability {
             DurabilityArg::Strict => diatreme::Durability::Strict,
             DurabilityArg::None => diatreme::Durability::None,
         }
+    }
+}
+
+/// The value of `--tenant` or `--stream`: what the engine takes for a name.
+pub(crate) fn parse_name(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("a name has at least one byte".into()),
+        1..=NAME_BYTES_MAX => Ok(text.into()),
+        len => Err(format!("{len} bytes: a name has {NAME_BYTES_MAX} at most")),
     }
 }
 

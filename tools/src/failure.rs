@@ -2,11 +2,10 @@
 
 use diatreme::{CallError, OpenError};
 use std::io;
-use std::path::Path;
 
 /// Exit codes: 0 done, 1 it did not work, 2 it could not have worked as it was called.
 const FAILED: u8 = 1;
-const WRONG_USAGE: u8 = 2;
+pub(crate) const WRONG_USAGE: u8 = 2;
 
 /// Why a command ends early. The text names what, where, and what to do, in one line.
 #[derive(Debug)]
@@ -43,11 +42,6 @@ impl Failure {
             Failure::Failed(text) => Failure::Failed(format!("{place}: {text}")),
             Failure::ClosedPipe => Failure::ClosedPipe,
         }
-    }
-
-    /// The same as [`context`](Self::context), for a path.
-    pub(crate) fn at(self, path: &Path) -> Failure {
-        self.context(&path.display().to_string())
     }
 
     /// The exit code.

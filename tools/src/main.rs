@@ -1,8 +1,80 @@
-//! The `diatreme` command.
+//! The `diatreme` command: data in and out of a data directory, its verification, what lies in it, and a benchmark.
+//!
+//! Each subcommand has a module with its arguments and a `run`; main tells how it ended. What a command found goes to
+//! standard output, why it failed to standard error in one line.
 #![forbid(unsafe_code)]
-#![expect(dead_code, reason = "the commands that use these rooms follow")]
 
+mod bench;
+mod directory;
 mod engine_args;
 mod failure;
+mod ingest;
+mod input;
+mod progress;
+mod report;
+mod table;
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use failure::{Failure, WRONG_USAGE};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Puts records into a Diatreme data directory, reads them back, and proves that they are whole.
+#[derive(Parser)]
+#[command(name = "diatreme", version, after_help = EXAMPLE, subcommand_required = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLE: &str = "Example:
+  diatreme ingest --data-dir data --tenant acme --stream audit samples/audit.jsonl
+  diatreme verify --data-dir data
+  diatreme read --data-dir data --tenant acme --stream audit --from 10 --count 5
+
+Exit codes: 0 done; 1 it did not work, or damage was found; 2 it was called wrongly.";
+
+#[derive(Subcommand)]
+enum Command {
+    Ingest(ingest::Args),
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return show(&error),
+    };
+    let ended = match &cli.command {
+        Command::Ingest(args) => ingest::run(args),
+        Command::Bench(args) => bench::run(args),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                tell(&format!("diatreme: {message}\n"));
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+/// Shows help or the version, or what is wrong with the arguments.
+fn show(message: &clap::Error) -> ExitCode {
+    let text = message.render().to_string();
+    if message.use_stderr() {
+        // Called without anything, clap shows the help there, and then there is no error to name.
+        tell(&text.strip_prefix("error: ").map_or_else(|| text.clone(), |error| format!("diatreme: {error}")));
+        return ExitCode::from(WRONG_USAGE);
+    }
+    match std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output("standard output", &error)) {
+        Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
+        Err(failure) => ExitCode::from(failure.code()),
+    }
+}
+
+/// Writes to standard error. If that is closed too, the exit code has to say it all.
+fn tell(text: &str) {
+    let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
+}

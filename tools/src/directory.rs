@@ -1,0 +1,91 @@
+//! A data directory seen from the outside: whether it is one, what lies in it, and a way to read it without an engine.
+
+use crate::failure::Failure;
+use iobackend::{Arena, Backend, BackendConfig, Buffer, IoBackend, Mode};
+use log::format::manifest::{COPIES, Manifest};
+use log::format::segment::parse_log_directory;
+use log::{LogError, SCAN_BUFFER_BYTES};
+use std::path::Path;
+
+/// The lock's file (`docs/format.md`, "Directory").
+const LOCK: &str = "LOCK";
+/// What a file system keeps at its root.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// What the names in a data directory say.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// The numbers of the logs, ascending.
+    pub(crate) logs: Vec<u16>,
+    /// Whether there is a copy of the manifest.
+    pub(crate) manifest: bool,
+}
+
+/// Looks at the names in a directory that is to hold data already.
+///
+/// A directory that is missing, or holds nothing of ours, is a wrong argument. A name that is none of ours beside
+/// those that are is refused, as opening the directory would.
+pub(crate) fn survey(path: &Path) -> Result<Survey, Failure> {
+    let unreadable = |error: &dyn std::fmt::Display| Failure::usage(format!("cannot read {}: {error}", path.display()));
+    // Asked first: the system's own word for what is wrong is the clearest.
+    std::fs::read_dir(path).map_err(|error| unreadable(&error))?;
+    let mut reader = Reader::open(path, Caching::Cached)?;
+    let mut survey = Survey::default();
+    let mut foreign = None;
+    for name in reader.backend.list(".").map_err(|error| unreadable(&error))? {
+        match parse_log_directory(&name) {
+            Some(log) => survey.logs.push(log),
+            None if COPIES.contains(&name.as_str()) => survey.manifest = true,
+            None if [LOCK, LOST_AND_FOUND].contains(&name.as_str()) => {}
+            None => foreign = Some(name),
+        }
+    }
+    if survey.logs.is_empty() && !survey.manifest {
+        return Err(Failure::usage(format!("{} holds no data of Diatreme: name another directory", path.display())));
+    }
+    match foreign {
+        Some(name) => Err(Failure::from(LogError::Foreign { path: name }).context(&path.display().to_string())),
+        None => {
+            survey.logs.sort_unstable();
+            Ok(survey)
+        }
+    }
+}
+
+/// Whether reading goes past the page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caching {
+    /// What is on the device, and not what the system remembers of it. Whether that can be had is found out by making a
+    /// nameless file in the directory; where it cannot be made, reading is cached.
+    Direct,
+    /// Whatever is faster to have.
+    Cached,
+}
+
+/// A backend on a directory, and a buffer to read with.
+pub(crate) struct Reader {
+    pub(crate) backend: Backend,
+    pub(crate) buffer: Option<Buffer>,
+}
+
+impl Reader {
+    pub(crate) fn open(path: &Path, caching: Caching) -> Result<Reader, LogError> {
+        let failed = |source| LogError::System { doing: "read", path: path.display().to_string(), source };
+        let mut arena = Arena::new(SCAN_BUFFER_BYTES).map_err(failed)?;
+        let buffer = arena.take(SCAN_BUFFER_BYTES);
+        let direct = caching == Caching::Direct;
+        let config = BackendConfig { mode: Mode::Sync, direct, ..BackendConfig::new(path) };
+        let backend = iobackend::open(&config, &arena).map_err(|error| failed(std::io::Error::other(error)))?;
+        Ok(Reader { backend, buffer })
+    }
+
+    pub(crate) fn manifest(&mut self) -> Result<log::ManifestRead, LogError> {
+        log::read_manifest(&mut self.backend, &mut self.buffer)
+    }
+}
+
+/// The manifest of a directory, if it has one that can be read. For defaults only: opening the directory says what is
+/// wrong with it.
+pub(crate) fn manifest(path: &Path) -> Option<Manifest> {
+    Reader::open(path, Caching::Cached).and_then(|mut reader| reader.manifest()).ok()?.manifest
+}

@@ -1,0 +1,277 @@
+//! `diatreme ingest`: each line of a file becomes a record of a stream.
+//!
+//! What must stay true: the records that are acknowledged are the first lines of the input, without a gap, also when
+//! a later one fails. So each append names the offset that it expects, and after a failure those behind it are refused.
+
+use crate::engine_args::{DurabilityArg, EngineArgs, open, parse_name};
+use crate::failure::Failure;
+use crate::input::{Line, Lines};
+use crate::progress;
+use crate::report::Report;
+use crate::table::{count, grouped};
+use diatreme::{CallError, Client, Completion, Engine, StreamRef, Token};
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+const EXAMPLE: &str = "Example:
+  diatreme ingest --data-dir data --tenant acme --stream audit samples/audit.jsonl
+
+A record is a line without its newline. All other bytes are kept, `\\r` included, and need not be
+text. An empty line is an empty record, and a last line without a newline is a record like others.
+The tenant and the stream are made if they do not exist. If a line cannot be appended, no line
+after it is.";
+
+/// Appends each line of a file as a record, and waits until all are durable.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Args {
+    /// The file, or - for standard input.
+    file: PathBuf,
+
+    #[command(flatten)]
+    engine: EngineArgs,
+
+    /// The tenant's name.
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    tenant: String,
+
+    /// The stream's name.
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    stream: String,
+
+    /// What an acknowledgement promises.
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = DurabilityArg::Strict)]
+    durability: DurabilityArg,
+
+    /// Records in flight at once.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    window: u32,
+
+    /// The longest record, in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1..))]
+    record_bytes_max: u32,
+
+    /// Write a report to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let unreadable = |error| Failure::usage(format!("cannot read {}: {error}", args.file.display()));
+    let (mut lines, len) = Lines::open(&args.file, args.record_bytes_max as usize).map_err(unreadable)?;
+    let report = Report::open(args.json.as_deref())?;
+    let settings = args.engine.builder().durability(args.durability.into()).record_bytes_max(args.record_bytes_max);
+    let engine = open(settings)?;
+    let mut appender = Appender::new(&engine, args)?;
+    let bar = len.map_or_else(progress::spinner, progress::bar);
+    let since = Instant::now();
+    let stopped = appender.append_all(&mut lines, &bar).err();
+    let seconds = since.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let Appender { client, start, answers: Answers { acknowledged, bytes, .. }, .. } = appender;
+    drop(client);
+    let stopped = stopped.map(|stop| stop.describe(&args.file, start, acknowledged));
+    // Why a shard failed is known to its engine alone.
+    let error = match (stopped, engine.close().err()) {
+        (stopped, None) => stopped,
+        (None, Some(closing)) => Some(format!("every record is acknowledged, but the engine did not close: {closing}")),
+        (Some(stopped), Some(closing)) => Some(format!("{stopped}; the engine: {closing}")),
+    };
+    let done = Done {
+        command: "ingest",
+        tenant: &args.tenant,
+        stream: &args.stream,
+        records: acknowledged,
+        bytes,
+        seconds,
+        records_per_second: acknowledged as f64 / seconds.max(f64::MIN_POSITIVE),
+        first_offset: (acknowledged > 0).then_some(start),
+        last_offset: (acknowledged > 0).then(|| start + acknowledged - 1),
+        durability: args.durability.name(),
+        error: error.as_deref(),
+    };
+    if error.is_none() {
+        done.print().map_err(|error| Failure::output("standard output", &error))?;
+    }
+    if let Some(report) = report {
+        report.write(&done)?;
+    }
+    error.map_or(Ok(()), |error| Err(Failure::failed(error)))
+}
+
+/// What was done, for people and programs.
+#[derive(Serialize)]
+struct Done<'a> {
+    command: &'static str,
+    tenant: &'a str,
+    stream: &'a str,
+    records: u64,
+    bytes: u64,
+    seconds: f64,
+    records_per_second: f64,
+    first_offset: Option<u64>,
+    last_offset: Option<u64>,
+    durability: &'static str,
+    error: Option<&'a str>,
+}
+
+impl Done<'_> {
+    fn print(&self) -> io::Result<()> {
+        let offsets = match (self.first_offset, self.last_offset) {
+            (Some(first), Some(last)) => format!("offsets {first} to {last}, "),
+            _ => String::new(),
+        };
+        writeln!(
+            io::stdout(),
+            "{}, {} in {:.3} s ({} records/s), {offsets}durability {}",
+            count(self.records, "record"),
+            count(self.bytes, "byte"),
+            self.seconds,
+            grouped(self.records_per_second as u64),
+            self.durability,
+        )
+    }
+}
+
+/// Why not every line was appended.
+enum Stop {
+    /// The line after the acknowledged ones is too long.
+    TooLong { len: u64, max: u32 },
+    /// The input cannot be read further.
+    Unreadable(io::Error),
+    /// The engine did not take a record.
+    Refused(CallError),
+}
+
+impl Stop {
+    /// In words: what is wrong, where, and what is safe. Every line before the one that is wrong is acknowledged, and
+    /// so its number is known.
+    fn describe(&self, file: &Path, start: u64, acknowledged: u64) -> String {
+        let (file, line) = (file.display(), acknowledged + 1);
+        let wrong = match self {
+            Stop::TooLong { len, max } => {
+                format!("line {line} has {len} bytes, at most {max} are taken: split it, or raise --record-bytes-max")
+            }
+            Stop::Unreadable(error) => format!("cannot read line {line}: {error}"),
+            Stop::Refused(error) => format!("line {line} was not appended: {error}"),
+        };
+        let safe = match acknowledged {
+            0 => "no record is acknowledged".into(),
+            1 => format!("1 record is acknowledged, offset {start}"),
+            _ => {
+                let last = start + acknowledged - 1;
+                format!("{} are acknowledged, offsets {start} to {last}", count(acknowledged, "record"))
+            }
+        };
+        format!("{file}: {wrong}; {safe}, and nothing from line {line} on")
+    }
+}
+
+/// Sends lines, a window of them at a time.
+struct Appender {
+    client: Client,
+    stream: StreamRef,
+    /// The offset of the first line.
+    start: u64,
+    line_bytes_max: u32,
+    answers: Answers,
+}
+
+impl Appender {
+    fn new(engine: &Engine, args: &Args) -> Result<Appender, Failure> {
+        let mut client = engine.client_with_window(args.window as usize)?;
+        let mut prepare = || {
+            let stream = client.ensure_stream(&args.tenant, &args.stream)?;
+            Ok((stream, client.head(&stream)?.next))
+        };
+        let (stream, start) = prepare().map_err(|error: CallError| {
+            Failure::from(error).context(&format!("tenant {:?}, stream {:?}", args.tenant, args.stream))
+        })?;
+        Ok(Appender { client, stream, start, line_bytes_max: args.record_bytes_max, answers: Answers::default() })
+    }
+
+    /// Appends all lines, and returns when everything that was sent is answered.
+    fn append_all<R: Read>(&mut self, lines: &mut Lines<R>, bar: &ProgressBar) -> Result<(), Stop> {
+        let sent = self.send_all(lines, bar);
+        let mut drained = Ok(0);
+        while self.client.in_flight() > 0 && drained.is_ok() {
+            drained = self.client.wait(|completion| self.answers.take(&completion));
+        }
+        match self.answers.failed.take() {
+            Some((_, error)) => Err(Stop::Refused(error)),
+            None => sent.and(drained.map(|_| ()).map_err(Stop::Refused)),
+        }
+    }
+
+    fn send_all<R: Read>(&mut self, lines: &mut Lines<R>, bar: &ProgressBar) -> Result<(), Stop> {
+        let mut line = Vec::new();
+        let mut next = self.start;
+        loop {
+            if lines.may_block() {
+                // What was sent is not to wait for what may never come.
+                self.client.poll(|completion| self.answers.take(&completion)).map_err(Stop::Refused)?;
+                bar.set_position(self.answers.input_bytes());
+            }
+            match lines.next(&mut line).map_err(Stop::Unreadable)? {
+                Line::Whole => self.send(next, &line)?,
+                Line::TooLong { len } => return Err(Stop::TooLong { len, max: self.line_bytes_max }),
+                Line::End => return Ok(()),
+            }
+            next += 1;
+            if self.answers.failed.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn send(&mut self, offset: u64, line: &[u8]) -> Result<(), Stop> {
+        loop {
+            match self.client.submit_append(&self.stream, Some(offset), &[line]) {
+                Ok(_) => {
+                    self.answers.in_flight.push_back(line.len() as u32);
+                    return Ok(());
+                }
+                Err(CallError::QueueFull { .. }) => {
+                    self.client.wait(|completion| self.answers.take(&completion)).map_err(Stop::Refused)?;
+                }
+                Err(error) => return Err(Stop::Refused(error)),
+            }
+        }
+    }
+}
+
+/// What came back.
+#[derive(Default)]
+struct Answers {
+    /// Bytes of each record that is not acknowledged, in order.
+    in_flight: VecDeque<u32>,
+    acknowledged: u64,
+    /// Bytes of the acknowledged ones.
+    bytes: u64,
+    /// The failure of the earliest record that failed: those after it are refused because of it.
+    failed: Option<(Token, CallError)>,
+}
+
+impl Answers {
+    fn take(&mut self, completion: &Completion<'_>) {
+        match &completion.result {
+            Ok(_) => {
+                self.acknowledged += 1;
+                self.bytes += self.in_flight.pop_front().map_or(0, u64::from);
+            }
+            Err(error) if self.failed.is_none_or(|(token, _)| completion.token < token) => {
+                self.failed = Some((completion.token, *error));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Bytes of the input that are acknowledged, newlines counted.
+    fn input_bytes(&self) -> u64 {
+        self.bytes + self.acknowledged
+    }
+}
