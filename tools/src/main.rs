@@ -10,7 +10,9 @@ mod engine_args;
 mod failure;
 mod ingest;
 mod input;
+mod names;
 mod progress;
+mod read;
 mod report;
 mod table;
 
@@ -37,6 +39,7 @@ Exit codes: 0 done; 1 it did not work, or damage was found; 2 it was called wron
 #[derive(Subcommand)]
 enum Command {
     Ingest(ingest::Args),
+    Read(read::Args),
     Bench(bench::Args),
 }
 
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     };
     let ended = match &cli.command {
         Command::Ingest(args) => ingest::run(args),
+        Command::Read(args) => read::run(args),
         Command::Bench(args) => bench::run(args),
     };
     match ended {
