@@ -15,6 +15,7 @@ mod progress;
 mod read;
 mod report;
 mod table;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use failure::{Failure, WRONG_USAGE};
@@ -40,6 +41,7 @@ Exit codes: 0 done; 1 it did not work, or damage was found; 2 it was called wron
 enum Command {
     Ingest(ingest::Args),
     Read(read::Args),
+    Verify(verify::Args),
     Bench(bench::Args),
 }
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let ended = match &cli.command {
         Command::Ingest(args) => ingest::run(args),
         Command::Read(args) => read::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Bench(args) => bench::run(args),
     };
     match ended {

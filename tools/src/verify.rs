@@ -1,0 +1,244 @@
+//! `diatreme verify`: reads everything, believes nothing, and says what is damaged.
+
+use crate::directory::{self, Caching, Reader, Survey};
+use crate::failure::Failure;
+use crate::names::{Names, shown};
+use crate::progress;
+use crate::report::Report;
+use crate::table::{Table, count, grouped};
+use diatreme::DirectoryLock;
+use indicatif::ProgressBar;
+use log::{Cause, Damage, Loss, Verified};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+const EXAMPLE: &str = "Example:
+  diatreme verify --data-dir data --json verified.json
+
+Every segment is read, past the page cache where the file system allows it, and every checksum and
+every link of every stream's hash chain is computed again. Nothing is changed, and no key is
+needed. A directory that may only be read will do, and one without a manifest. Exit code 1 if
+anything is damaged, 2 if the directory is missing or holds no data.";
+
+/// Proves that everything that was acknowledged is there and as it was written, or names what is not.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct Args {
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+
+    /// Threads [default: one for each CPU that the command may run on].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+
+    /// Write a report to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let survey = directory::survey(&args.data_dir)?;
+    let _lock = DirectoryLock::shared(&args.data_dir)?;
+    let report = Report::open(args.json.as_deref())?;
+    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let bar = progress::bar(0);
+    let since = Instant::now();
+    let verified = verify(&args.data_dir, threads, &bar);
+    let seconds = since.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let verified = verified?;
+    let names = names(&args.data_dir, &survey, &verified)?;
+    let findings = Findings::new(&verified, &names, survey.manifest, seconds);
+    print(&findings).map_err(|error| Failure::output("standard output", &error))?;
+    if let Some(report) = report {
+        report.write(&findings)?;
+    }
+    match findings.damage.len() as u64 {
+        0 => Ok(()),
+        damaged => Err(Failure::failed(format!(
+            "{}: {} damaged, named above; restore what is lost from a backup",
+            args.data_dir.display(),
+            if damaged == 1 { "1 place is".into() } else { format!("{} are", count(damaged, "place")) },
+        ))),
+    }
+}
+
+fn verify(path: &Path, threads: usize, bar: &ProgressBar) -> Result<Verified, Failure> {
+    let open = || {
+        let Reader { backend, buffer } = Reader::open(path, Caching::Direct)?;
+        Ok((backend, buffer.expect("the reader has just carved its buffer")))
+    };
+    let progress = |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    Ok(log::verify(open, threads, progress)?)
+}
+
+/// The names that the damage needs: the catalogs are read only if there are losses to name.
+fn names(path: &Path, survey: &Survey, verified: &Verified) -> Result<Names, Failure> {
+    if verified.damage.iter().all(|damage| damage.losses.is_empty()) {
+        return Ok(Names::default());
+    }
+    Ok(Names::read(&mut Reader::open(path, Caching::Cached)?, &survey.logs)?)
+}
+
+/// What verification found, for people and programs.
+#[derive(Serialize)]
+struct Findings {
+    command: &'static str,
+    sound: bool,
+    logs: usize,
+    segments: usize,
+    frames: u64,
+    records: u64,
+    payload_bytes: u64,
+    /// Catalogs included.
+    streams: usize,
+    bytes_read: u64,
+    seconds: f64,
+    gigabytes_per_second: f64,
+    /// Logs whose tail was never acknowledged.
+    torn_tails: usize,
+    damage: Vec<Place>,
+}
+
+/// A damaged place.
+#[derive(Serialize)]
+struct Place {
+    /// The file, below the data directory.
+    file: String,
+    byte: u64,
+    /// The byte after it; as `byte` if how far it goes is not known.
+    byte_end: u64,
+    what: String,
+    losses: Vec<Lost>,
+}
+
+/// Records that are lost or cannot be trusted.
+#[derive(Serialize)]
+struct Lost {
+    tenant: String,
+    tenant_name: Option<String>,
+    stream: u32,
+    /// None also for stream 0, the tenant's catalog.
+    stream_name: Option<String>,
+    first_offset: u64,
+    /// None: all that follow.
+    last_offset: Option<u64>,
+}
+
+impl Findings {
+    fn new(verified: &Verified, names: &Names, manifest: bool, seconds: f64) -> Findings {
+        let copies = verified.damage.iter().filter(|damage| matches!(damage.cause, Cause::Manifest(_))).count();
+        let usable = manifest && copies < log::format::manifest::COPIES.len();
+        Findings {
+            command: "verify",
+            sound: verified.damage.is_empty(),
+            logs: verified.logs,
+            segments: verified.segments,
+            frames: verified.frames,
+            records: verified.records,
+            payload_bytes: verified.payload_bytes,
+            streams: verified.streams,
+            bytes_read: verified.bytes,
+            seconds,
+            gigabytes_per_second: verified.bytes as f64 / 1e9 / seconds.max(f64::MIN_POSITIVE),
+            torn_tails: verified.torn,
+            damage: verified.damage.iter().map(|damage| Place::new(damage, names, usable)).collect(),
+        }
+    }
+}
+
+impl Place {
+    fn new(damage: &Damage, names: &Names, manifest_usable: bool) -> Place {
+        let losses = damage.losses.iter().map(|loss| Lost::new(loss, names)).collect();
+        let (byte, byte_end) = (damage.bytes.start, damage.bytes.end);
+        let (file, what) = match damage.cause {
+            Cause::Manifest(fault) => {
+                let serves = if manifest_usable { "the other copy serves" } else { "neither copy serves" };
+                ("manifest".into(), format!("a copy is missing or bad: {fault}; {serves}"))
+            }
+            _ => {
+                let place = format!("{} at byte {byte}: ", damage.segment);
+                let alone = Damage { losses: Vec::new(), ..damage.clone() }.to_string();
+                (damage.segment.to_string(), alone.strip_prefix(&place).unwrap_or(&alone).to_owned())
+            }
+        };
+        Place { file, byte, byte_end, what, losses }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Place { file, byte, what, .. } = self;
+        write!(f, "{file} at byte {byte}: {what}")?;
+        for (at, loss) in self.losses.iter().enumerate() {
+            write!(f, "{} {loss}", if at == 0 { "; lost:" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl Lost {
+    fn new(loss: &Loss, names: &Names) -> Lost {
+        Lost {
+            tenant: format!("{:016x}", loss.tenant),
+            tenant_name: names.tenant(loss.tenant).map(str::to_owned),
+            stream: loss.stream,
+            stream_name: names.stream(loss.tenant, loss.stream).map(str::to_owned),
+            first_offset: loss.offsets.start,
+            last_offset: (loss.offsets.end != u64::MAX).then(|| loss.offsets.end.saturating_sub(1)),
+        }
+    }
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "tenant {}", self.tenant)?;
+        if let Some(name) = &self.tenant_name {
+            write!(f, " ({})", shown(name))?;
+        }
+        write!(f, " stream {}", self.stream)?;
+        match &self.stream_name {
+            Some(name) => write!(f, " ({})", shown(name))?,
+            None if self.stream == kernel::CATALOG.0 => f.write_str(" (catalog)")?,
+            None => {}
+        }
+        match self.last_offset {
+            None => write!(f, " offsets {} and all that follow", self.first_offset),
+            Some(last) if last > self.first_offset => write!(f, " offsets {} to {last}", self.first_offset),
+            Some(_) => write!(f, " offset {}", self.first_offset),
+        }
+    }
+}
+
+fn print(findings: &Findings) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let mut table = Table::new(&["", ">"]);
+    let mut row = |name: &str, value: String| table.row(vec![name.into(), value]);
+    row("logs", grouped(findings.logs as u64));
+    row("segments", grouped(findings.segments as u64));
+    row("frames", grouped(findings.frames));
+    row("records", grouped(findings.records));
+    row("payload bytes", grouped(findings.payload_bytes));
+    row("streams, catalogs included", grouped(findings.streams as u64));
+    row("bytes read", grouped(findings.bytes_read));
+    row("seconds", format!("{:.3}", findings.seconds));
+    row("GB/s", format!("{:.2}", findings.gigabytes_per_second));
+    table.write(&mut out)?;
+    if findings.torn_tails > 0 {
+        let tails = count(findings.torn_tails as u64, "log");
+        writeln!(out, "torn: {tails} with a tail that was never acknowledged; the next opening cuts it")?;
+    }
+    for place in &findings.damage {
+        writeln!(out, "damaged: {place}")?;
+    }
+    if findings.sound {
+        writeln!(out, "sound: every checksum and every chain link fits")?;
+    }
+    out.flush()
+}
