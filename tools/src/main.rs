@@ -10,6 +10,7 @@ mod engine_args;
 mod failure;
 mod ingest;
 mod input;
+mod inspect;
 mod names;
 mod progress;
 mod read;
@@ -42,6 +43,7 @@ enum Command {
     Ingest(ingest::Args),
     Read(read::Args),
     Verify(verify::Args),
+    Inspect(inspect::Args),
     Bench(bench::Args),
 }
 
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Ingest(args) => ingest::run(args),
         Command::Read(args) => read::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
     };
     match ended {
