@@ -5,7 +5,7 @@ use crate::{OpenError, cores};
 use iobackend::Mode;
 use kernel::TenantId;
 use log::format::manifest::{LOGS_MAX, OVERRIDES_MAX};
-use log::limits::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use log::limits::{FRAME_BYTES_MAX, FRAME_CAP_MIN, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use shard::limits::REQUEST_PAYLOAD_MAX;
 use std::path::PathBuf;
 
@@ -144,6 +144,12 @@ impl Builder {
             return refuse(format!(
                 "segments of {} bytes: choose {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}",
                 self.segment_bytes
+            ));
+        }
+        if !(FRAME_CAP_MIN..=FRAME_BYTES_MAX).contains(&self.frame_cap) {
+            return refuse(format!(
+                "a frame cap of {} bytes: choose {FRAME_CAP_MIN} to {FRAME_BYTES_MAX}",
+                self.frame_cap
             ));
         }
         if self.places.len() > OVERRIDES_MAX {
