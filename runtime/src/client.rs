@@ -246,8 +246,9 @@ impl Client {
         }
     }
 
-    /// Reads records from an offset on, verified; fewer than `records_max` if they have more than a mebibyte together.
-    /// None are given only at the stream's end.
+    /// Reads records from an offset on, verified: at most `records_max`, and no more than a mebibyte together unless the
+    /// first has more. There may be fewer, since a read ends with what lies together; none are given only at the
+    /// stream's end.
     ///
     /// # Errors
     /// If the offset is beyond the end, or what lies there is damaged; and as any call.

@@ -353,3 +353,62 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], OpenError> {
     })?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    /// A shard's thread that unwound left its clients asleep: nobody rang, and a client that had just attached waited for a port
+    /// that lay in the inbox. All get an answer, the other shard goes on, and closing names the shard.
+    #[test]
+    fn clients_of_a_shard_that_panics_are_told_and_the_others_go_on() {
+        let root = tempfile::tempdir().unwrap();
+        let engine = Engine::builder(root.path()).shards(2).cores(Cores::Unpinned).place("dead", 0).place("well", 1);
+        let engine = engine.segment_bytes(4 << 20).open().unwrap();
+        let mut client = engine.client();
+        let dead = client.ensure_stream("dead", "events").unwrap();
+        let well = client.ensure_stream("well", "events").unwrap();
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let mut client = engine.client();
+                thread::spawn(move || {
+                    loop {
+                        if let Err(error) = client.append(&dead, b"record") {
+                            return error;
+                        }
+                    }
+                })
+            })
+            .collect();
+
+        // A client whose doorbell panics, in the shard's thread, once.
+        let fuse = AtomicBool::new(true);
+        let bell = Arc::new(spsc::Doorbell::new(move || assert!(!fuse.swap(false, Ordering::Relaxed), "on purpose")));
+        bell.prepare_park();
+        let (mut ends, other) = shard::port(1, engine.shared.doorbell(0), bell);
+        assert!(engine.shared.send(0, Control::Attach(Box::new(other))).unwrap().is_none());
+        let request = shard::wire::Request::ListTenants { after: None };
+        let mut attaching = engine.client();
+        client.submit_append(&well, None, &[b"in flight on the other shard"]).unwrap();
+        request.encode(1, ends.requests.reserve(request.encoded_bytes()).unwrap());
+        ends.requests.commit();
+        ends.requests.publish();
+        ends.shard.ring();
+        for thread in waiting {
+            assert_eq!(thread.join().unwrap(), CallError::Closed);
+        }
+        assert_eq!(attaching.head(&dead), Err(CallError::Closed));
+        assert_eq!(client.head(&dead), Err(CallError::Closed));
+        assert_eq!(client.append(&well, b"and on").unwrap().first, 1);
+        assert_eq!(client.wait(|completion| assert!(completion.result.is_ok())), Ok(1));
+        assert_eq!(client.in_flight(), 0);
+        assert!(matches!(engine.close(), Err(OpenError::ShardPanicked { shard: 0 })));
+
+        let engine = Engine::builder(root.path()).shards(2).cores(Cores::Unpinned).open().unwrap();
+        assert!(!engine.report().recovery.clean);
+        assert_eq!(engine.client().head(&well).unwrap().next, 2);
+        assert!(engine.client().append(&dead, b"again").is_ok());
+    }
+}
