@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use iobackend::{Arena, Backend, BackendConfig, Buffer, IoBackend, Mode};
 use log::format::manifest::{COPIES, Manifest};
 use log::format::segment::parse_log_directory;
-use log::{LogError, SCAN_BUFFER_BYTES};
+use log::{Fault, LogError, ManifestRead, SCAN_BUFFER_BYTES};
 use std::path::Path;
 
 /// The lock's file (`docs/format.md`, "Directory").
@@ -79,9 +79,20 @@ impl Reader {
         Ok(Reader { backend, buffer })
     }
 
-    pub(crate) fn manifest(&mut self) -> Result<log::ManifestRead, LogError> {
+    pub(crate) fn manifest(&mut self) -> Result<ManifestRead, LogError> {
         log::read_manifest(&mut self.backend, &mut self.buffer)
     }
+}
+
+/// What is wrong with the copies of the manifest, each by its name.
+pub(crate) fn manifest_faults(read: &ManifestRead) -> Vec<(&'static str, String)> {
+    let serves = if read.manifest.is_some() { "the other copy serves" } else { "neither copy serves" };
+    let fault = |((copy, fault), present): ((&'static str, Option<Fault>), bool)| match fault {
+        Some(fault) => Some((copy, format!("{fault}; {serves}"))),
+        None if !present => Some((copy, format!("missing; {serves}"))),
+        None => None,
+    };
+    COPIES.into_iter().zip(read.faults).zip(read.present).filter_map(fault).collect()
 }
 
 /// The manifest of a directory, if it has one that can be read. For defaults only: opening the directory says what is

@@ -8,7 +8,7 @@ use crate::report::Report;
 use crate::table::{Table, count, grouped};
 use diatreme::DirectoryLock;
 use indicatif::ProgressBar;
-use log::{Cause, Damage, Loss, Verified};
+use log::{Cause, Damage, Loss, ManifestRead, Verified};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -44,6 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let _lock = DirectoryLock::shared(&args.data_dir)?;
     let report = Report::open(args.json.as_deref())?;
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let manifest = Reader::open(&args.data_dir, Caching::Cached)?.manifest()?;
     let bar = progress::bar(0);
     let since = Instant::now();
     let verified = verify(&args.data_dir, threads, &bar);
@@ -51,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     bar.finish_and_clear();
     let verified = verified?;
     let names = names(&args.data_dir, &survey, &verified)?;
-    let findings = Findings::new(&verified, &names, survey.manifest, seconds);
+    let findings = Findings::new(&verified, &names, &manifest, seconds);
     print(&findings).map_err(|error| Failure::output("standard output", &error))?;
     if let Some(report) = report {
         report.write(&findings)?;
@@ -132,12 +133,14 @@ struct Lost {
 }
 
 impl Findings {
-    fn new(verified: &Verified, names: &Names, manifest: bool, seconds: f64) -> Findings {
-        let copies = verified.damage.iter().filter(|damage| matches!(damage.cause, Cause::Manifest(_))).count();
-        let usable = manifest && copies < log::format::manifest::COPIES.len();
+    fn new(verified: &Verified, names: &Names, manifest: &ManifestRead, seconds: f64) -> Findings {
+        // In which copy a fault lies is known to whoever reads the manifest, and to no damage.
+        let manifest = directory::manifest_faults(manifest).into_iter().map(Place::of_manifest);
+        let logs = verified.damage.iter().filter(|damage| !matches!(damage.cause, Cause::Manifest(_)));
+        let damage: Vec<_> = manifest.chain(logs.map(|damage| Place::new(damage, names))).collect();
         Findings {
             command: "verify",
-            sound: verified.damage.is_empty(),
+            sound: damage.is_empty(),
             logs: verified.logs,
             segments: verified.segments,
             frames: verified.frames,
@@ -148,27 +151,22 @@ impl Findings {
             seconds,
             gigabytes_per_second: verified.bytes as f64 / 1e9 / seconds.max(f64::MIN_POSITIVE),
             torn_tails: verified.torn,
-            damage: verified.damage.iter().map(|damage| Place::new(damage, names, usable)).collect(),
+            damage,
         }
     }
 }
 
 impl Place {
-    fn new(damage: &Damage, names: &Names, manifest_usable: bool) -> Place {
+    fn new(damage: &Damage, names: &Names) -> Place {
+        let (file, byte) = (damage.segment.to_string(), damage.bytes.start);
+        let alone = Damage { losses: Vec::new(), ..damage.clone() }.to_string();
+        let what = alone.strip_prefix(&format!("{file} at byte {byte}: ")).unwrap_or(&alone).to_owned();
         let losses = damage.losses.iter().map(|loss| Lost::new(loss, names)).collect();
-        let (byte, byte_end) = (damage.bytes.start, damage.bytes.end);
-        let (file, what) = match damage.cause {
-            Cause::Manifest(fault) => {
-                let serves = if manifest_usable { "the other copy serves" } else { "neither copy serves" };
-                ("manifest".into(), format!("a copy is missing or bad: {fault}; {serves}"))
-            }
-            _ => {
-                let place = format!("{} at byte {byte}: ", damage.segment);
-                let alone = Damage { losses: Vec::new(), ..damage.clone() }.to_string();
-                (damage.segment.to_string(), alone.strip_prefix(&place).unwrap_or(&alone).to_owned())
-            }
-        };
-        Place { file, byte, byte_end, what, losses }
+        Place { file, byte, byte_end: damage.bytes.end, what, losses }
+    }
+
+    fn of_manifest((copy, what): (&str, String)) -> Place {
+        Place { file: copy.into(), byte: 0, byte_end: 0, what, losses: Vec::new() }
     }
 }
 

@@ -174,14 +174,8 @@ fn examine(reader: &mut Reader, ids: &[SegmentId], manifest: &ManifestRead, args
     bar.finish_and_clear();
     let mut total = Space::default();
     segments.iter().for_each(|segment| total.add(&segment.space));
-    let faults = manifest.faults.iter().zip(manifest.present).zip(log::format::manifest::COPIES);
-    let manifest_faults = faults
-        .filter_map(|((fault, present), copy)| match fault {
-            Some(fault) => Some(format!("{copy}: {fault}")),
-            None if !present => Some(format!("{copy}: missing")),
-            None => None,
-        })
-        .collect();
+    let manifest_faults =
+        directory::manifest_faults(manifest).into_iter().map(|(copy, fault)| format!("{copy}: {fault}")).collect();
     Ok(Content {
         command: "inspect",
         manifest: manifest.manifest.as_ref().map(ManifestLine::new),
