@@ -1,0 +1,155 @@
+//! The built command, run on a directory of its own.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "only tests use this")]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: Vec<u8>,
+    pub err: String,
+}
+
+impl Ended {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.out).unwrap()
+    }
+
+    /// It did what it was asked, and had nothing to remark.
+    #[track_caller]
+    pub fn is_fine(self) -> Ended {
+        assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", String::from_utf8_lossy(&self.out));
+        self
+    }
+
+    /// It ended with this code and one line that says all of `words`.
+    #[track_caller]
+    pub fn fails_with(self, code: i32, words: &[&str]) -> Ended {
+        assert_eq!(self.code, code, "{}", self.err);
+        assert!(self.err.starts_with("diatreme: "), "{}", self.err);
+        for word in words {
+            assert!(self.err.contains(word), "{word:?} is not in {:?}", self.err);
+        }
+        for leak in ["panicked", "Error {", "Some(", "Os {", "RUST_BACKTRACE"] {
+            assert!(!self.err.contains(leak), "{leak:?} is in {:?}", self.err);
+        }
+        self
+    }
+
+    /// As [`fails_with`](Self::fails_with), in a single line.
+    #[track_caller]
+    pub fn fails_in_a_line(self, code: i32, words: &[&str]) -> Ended {
+        let ended = self.fails_with(code, words);
+        assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+        ended
+    }
+}
+
+pub fn command(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diatreme"));
+    command.args(args);
+    command
+}
+
+pub fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>, input: &[u8]) -> Ended {
+    let mut child = command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    // A command that fails early does not read its input, and that is no concern of the writer.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    Ended { code: output.status.code().unwrap(), out: output.stdout, err }
+}
+
+/// A place for a data directory and for files beside it.
+pub struct Place {
+    root: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        Place { root: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Runs a command on the data directory.
+    pub fn run(&self, name: &str, args: &[&str]) -> Ended {
+        self.run_with(name, args, b"")
+    }
+
+    pub fn run_with(&self, name: &str, args: &[&str], input: &[u8]) -> Ended {
+        let data = self.data();
+        let mut all: Vec<&OsStr> = vec![name.as_ref(), "--data-dir".as_ref(), data.as_ref()];
+        all.extend(args.iter().map(OsStr::new));
+        run(all, input)
+    }
+
+    /// Ingests lines into the stream `audit` of the tenant `acme`.
+    pub fn ingest(&self, lines: &[u8], args: &[&str]) -> Ended {
+        let mut all = vec!["--tenant", "acme", "--stream", "audit", "-"];
+        all.extend(args);
+        self.run_with("ingest", &all, lines)
+    }
+
+    /// Reads that stream.
+    pub fn read(&self, args: &[&str]) -> Ended {
+        let mut all = vec!["--tenant", "acme", "--stream", "audit"];
+        all.extend(args);
+        self.run("read", &all)
+    }
+
+    pub fn json(&self, name: &str) -> serde_json::Value {
+        serde_json::from_slice(&fs::read(self.path(name)).unwrap()).unwrap()
+    }
+
+    pub fn segment(&self, number: u32) -> PathBuf {
+        self.data().join(format!("shard-0000/{number:08}.seg"))
+    }
+
+    /// Every file of the data directory, and what it holds.
+    pub fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut all = BTreeMap::new();
+        gather(&self.data(), &mut all);
+        all
+    }
+}
+
+fn gather(directory: &Path, all: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            gather(&path, all);
+        } else {
+            all.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+}
+
+/// Where `needle` lies in a file, for the first time.
+pub fn find(path: &Path, needle: &[u8]) -> usize {
+    let bytes = fs::read(path).unwrap();
+    bytes.windows(needle.len()).position(|window| window == needle).unwrap()
+}
+
+/// Flips a bit of one byte.
+pub fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
