@@ -5,7 +5,7 @@
 
 use crate::engine_args::{DurabilityArg, EngineArgs, open, parse_name};
 use crate::failure::Failure;
-use crate::input::{Line, Lines};
+use crate::input::{self, Line, Lines};
 use crate::progress;
 use crate::report::Report;
 use crate::table::{count, grouped};
@@ -61,7 +61,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let unreadable = |error| Failure::usage(format!("cannot read {}: {error}", args.file.display()));
+    let unreadable = |error| Failure::usage(format!("cannot read {}: {error}", input::name(&args.file)));
     let (mut lines, len) = Lines::open(&args.file, args.record_bytes_max as usize).map_err(unreadable)?;
     let report = Report::open(args.json.as_deref())?;
     let settings = args.engine.builder().durability(args.durability.into()).record_bytes_max(args.record_bytes_max);
@@ -151,7 +151,7 @@ impl Stop {
     /// In words: what is wrong, where, and what is safe. Every line before the one that is wrong is acknowledged, and
     /// so its number is known.
     fn describe(&self, file: &Path, start: u64, acknowledged: u64) -> String {
-        let (file, line) = (file.display(), acknowledged + 1);
+        let (file, line) = (input::name(file), acknowledged + 1);
         let wrong = match self {
             Stop::TooLong { len, max } => {
                 format!("line {line} has {len} bytes, at most {max} are taken: split it, or raise --record-bytes-max")

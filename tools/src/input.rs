@@ -7,6 +7,15 @@ use std::path::Path;
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// How messages name an input.
+pub(crate) fn name(path: &Path) -> String {
+    if is_stdin(path) { "standard input".into() } else { path.display().to_string() }
+}
+
 /// What the next line is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line {
@@ -30,7 +39,7 @@ pub(crate) struct Lines<R> {
 impl Lines<Box<dyn Read>> {
     /// Opens a file, or standard input for `-`. Gives its length too, where that is known.
     pub(crate) fn open(path: &Path, line_bytes_max: usize) -> io::Result<(Self, Option<u64>)> {
-        if path.as_os_str() == "-" {
+        if is_stdin(path) {
             return Ok((Lines::new(Box::new(io::stdin()), line_bytes_max), None));
         }
         let file = File::open(path)?;

@@ -52,22 +52,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return show(&error),
     };
-    let ended = match &cli.command {
+    end(match &cli.command {
         Command::Ingest(args) => ingest::run(args),
         Command::Read(args) => read::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if let Some(message) = failure.message() {
-                tell(&format!("diatreme: {message}\n"));
-            }
-            ExitCode::from(failure.code())
-        }
-    }
+    })
 }
 
 /// Shows help or the version, or what is wrong with the arguments.
@@ -78,10 +69,16 @@ fn show(message: &clap::Error) -> ExitCode {
         tell(&text.strip_prefix("error: ").map_or_else(|| text.clone(), |error| format!("diatreme: {error}")));
         return ExitCode::from(WRONG_USAGE);
     }
-    match std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output("standard output", &error)) {
-        Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
-        Err(failure) => ExitCode::from(failure.code()),
+    end(std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output("standard output", &error)))
+}
+
+/// Tells why a command failed, if it did, and gives its exit code.
+fn end(ended: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = ended else { return ExitCode::SUCCESS };
+    if let Some(message) = failure.message() {
+        tell(&format!("diatreme: {message}\n"));
     }
+    ExitCode::from(failure.code())
 }
 
 /// Writes to standard error. If that is closed too, the exit code has to say it all.

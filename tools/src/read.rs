@@ -211,8 +211,12 @@ impl<'a> Copier<'a> {
         let Slot { from, until, answer, text, .. } = slot;
         let came = match answer {
             Some(Ok(came)) if came > 0 => came,
-            Some(Err(error)) => return Err(self.failed(from, &error.to_string())),
-            _ => return Err(self.failed(from, "nothing is there, though the stream goes on; run `diatreme verify`")),
+            // This one names its place itself.
+            Some(Err(error @ CallError::Failed(diatreme::Failure::Damaged { .. }))) => {
+                return Err(self.failed(&error.to_string()));
+            }
+            Some(Err(error)) => return Err(self.failed(&format!("offset {from}: {error}"))),
+            _ => return Err(self.failed(&format!("offset {from}: nothing is there; run `diatreme verify`"))),
         };
         self.spare.push(text);
         self.written += came;
@@ -232,11 +236,8 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    fn failed(&self, offset: u64, why: &str) -> Failure {
-        Failure::failed(format!(
-            "offset {offset} and after: {why}; {} before it written",
-            count(self.written, "record")
-        ))
+    fn failed(&self, why: &str) -> Failure {
+        Failure::failed(format!("{why}; before it, {} written", count(self.written, "record")))
     }
 
     /// Keeps reads in flight; only one until something is known of how many records a reply holds.

@@ -10,7 +10,7 @@ use std::fs;
 fn written() -> Place {
     let place = Place::new();
     let lines: String = (0..20).map(|number| format!("record number {number:02}\n")).collect();
-    place.ingest(lines.as_bytes(), &["--window", "1"]).is_fine();
+    place.ingest(lines.as_bytes(), &["--window", "1"]).succeeds();
     place
 }
 
@@ -41,7 +41,7 @@ fn a_flipped_byte_is_named_with_what_it_cost() {
 
     let expected: String = (0..10).map(|number| format!("record number {number:02}\n")).collect();
     let place_named = format!("shard-0000/00000001.seg at byte {frame}");
-    let ended = place.read(&[]).fails_with(1, &["offset 10", &place_named, "10 records before it written"]);
+    let ended = place.read(&[]).fails_with(1, &["offset 10 is damaged", &place_named, "before it, 10 records written"]);
     assert_eq!(ended.text(), expected, "what precedes the damage is written");
     assert_eq!(place.read(&["--from", "11", "--count", "1"]).text(), "record number 11\n");
 
@@ -54,7 +54,7 @@ fn a_flipped_byte_is_named_with_what_it_cost() {
 #[test]
 fn a_missing_segment_is_named() {
     let place = written();
-    place.ingest(b"in another segment\n", &[]).is_fine();
+    place.ingest(b"in another segment\n", &[]).succeeds();
     fs::remove_file(place.segment(1)).unwrap();
     let ended = place.run("verify", &[]).fails_in_a_line(1, &["damaged, named above"]);
     assert!(ended.text().contains("shard-0000/00000001.seg at byte 0: the file is missing"), "{}", ended.text());
@@ -83,7 +83,7 @@ fn without_a_manifest_the_logs_are_verified_all_the_same() {
     }
     let records = ended.text().lines().find(|line| line.starts_with("records ")).unwrap().to_owned();
     assert!(records.ends_with(" 22"), "20 records and the catalog's two: {records}");
-    place.run("inspect", &[]).is_fine();
+    place.run("inspect", &[]).succeeds();
     place.read(&[]).fails_in_a_line(1, &["neither copy of the manifest"]);
 }
 
@@ -91,18 +91,18 @@ fn without_a_manifest_the_logs_are_verified_all_the_same() {
 fn looking_changes_nothing() {
     let place = written();
     let before = place.contents();
-    place.run("verify", &[]).is_fine();
-    place.run("inspect", &["--streams", "--frames"]).is_fine();
+    place.run("verify", &[]).succeeds();
+    place.run("inspect", &["--streams", "--frames"]).succeeds();
     assert!(place.contents() == before);
 }
 
 #[test]
 fn inspect_accounts_for_every_byte() {
     let place = written();
-    place.ingest(&b"x".repeat(5000), &[]).is_fine();
+    place.ingest(&b"x".repeat(5000), &[]).succeeds();
     let json = place.path("i.json");
     let args = ["--streams", "--frames", "--json", json.to_str().unwrap()];
-    let ended = place.run("inspect", &args).is_fine();
+    let ended = place.run("inspect", &args).succeeds();
     assert!(ended.text().contains("acme") && ended.text().contains("audit") && ended.text().contains("(catalog)"));
 
     let report = place.json("i.json");
@@ -126,7 +126,7 @@ fn inspect_accounts_for_every_byte() {
     let audit = report["streams"].as_array().unwrap().iter().find(|stream| stream["stream_name"] == "audit").unwrap();
     assert_eq!((&audit["records"], &audit["last_offset"], &audit["segments"]), (&21.into(), &20.into(), &2.into()));
 
-    let one = place.run("inspect", &["--segment", "2", "--log", "0"]).is_fine();
+    let one = place.run("inspect", &["--segment", "2", "--log", "0"]).succeeds();
     assert!(one.text().lines().any(|line| line.trim_start().starts_with("0        2  sealed")), "{}", one.text());
     place.run("inspect", &["--segment", "9"]).fails_in_a_line(2, &["no segment 9"]);
     place.run("inspect", &["--log", "9"]).fails_in_a_line(2, &["no log 9"]);

@@ -27,10 +27,10 @@ fn a_line_that_is_too_long_ends_the_run_at_its_number() {
     let report = place.json("report.json");
     assert_eq!((&report["records"], &report["last_offset"]), (&2.into(), &1.into()));
     assert!(report["error"].as_str().unwrap().contains("line 3"));
-    assert_eq!(place.read(&[]).is_fine().text(), "one\ntwo\n");
+    assert_eq!(place.read(&[]).succeeds().text(), "one\ntwo\n");
     // The run goes on from the line that was named.
-    place.ingest(b"abcde\nfour\n", &["--record-bytes-max", "5"]).is_fine();
-    assert_eq!(place.read(&[]).is_fine().text(), "one\ntwo\nabcde\nfour\n");
+    place.ingest(b"abcde\nfour\n", &["--record-bytes-max", "5"]).succeeds();
+    assert_eq!(place.read(&[]).succeeds().text(), "one\ntwo\nabcde\nfour\n");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn names_that_cannot_be_are_wrong_usage() {
 #[test]
 fn an_unknown_tenant_or_stream_is_told_with_those_there_are() {
     let place = Place::new();
-    place.ingest(b"one\n", &[]).is_fine();
+    place.ingest(b"one\n", &[]).succeeds();
     let read = |tenant, stream| place.run("read", &["--tenant", tenant, "--stream", stream]);
     read("acmee", "audit").fails_in_a_line(1, &["no tenant \"acmee\"", "it has acme"]);
     read("acme", "logs").fails_in_a_line(1, &["no stream \"logs\" in tenant \"acme\": it has audit"]);
@@ -108,7 +108,7 @@ fn a_directory_that_is_a_file_is_told() {
 #[test]
 fn a_directory_that_another_process_has_open_is_told() {
     let place = Place::new();
-    place.ingest(b"one\n", &[]).is_fine();
+    place.ingest(b"one\n", &[]).succeeds();
     let lock = DirectoryLock::exclusive(&place.data()).unwrap();
     let words = ["LOCK is locked", "another process"];
     place.ingest(b"two\n", &[]).fails_in_a_line(1, &words);
@@ -116,16 +116,16 @@ fn a_directory_that_another_process_has_open_is_told() {
     place.run("verify", &[]).fails_in_a_line(1, &words);
     place.run("inspect", &[]).fails_in_a_line(1, &words);
     drop(lock);
-    assert_eq!(place.read(&[]).is_fine().text(), "one\n");
+    assert_eq!(place.read(&[]).succeeds().text(), "one\n");
     // Two that only look are no trouble to each other.
     let _looking = DirectoryLock::shared(&place.data()).unwrap();
-    place.run("verify", &[]).is_fine();
+    place.run("verify", &[]).succeeds();
 }
 
 #[test]
 fn a_foreign_file_is_named_and_left_alone() {
     let place = Place::new();
-    place.ingest(b"one\n", &[]).is_fine();
+    place.ingest(b"one\n", &[]).succeeds();
     let foreign = place.data().join("notes.txt");
     fs::write(&foreign, "mine").unwrap();
     let words = ["notes.txt is not a file of this data directory"];
@@ -135,13 +135,13 @@ fn a_foreign_file_is_named_and_left_alone() {
     place.ingest(b"two\n", &[]).fails_in_a_line(1, &words);
     place.run("verify", &[]).fails_in_a_line(1, &words);
     fs::remove_file(place.data().join("shard-0000/notes.txt")).unwrap();
-    assert_eq!(place.read(&[]).is_fine().text(), "one\n");
+    assert_eq!(place.read(&[]).succeeds().text(), "one\n");
 }
 
 #[test]
 fn a_report_that_is_never_written_leaves_no_empty_file() {
     let place = Place::new();
-    place.ingest(b"one\n", &[]).is_fine();
+    place.ingest(b"one\n", &[]).succeeds();
     let json = place.path("report.json");
     let _lock = DirectoryLock::exclusive(&place.data()).unwrap();
     place.ingest(b"two\n", &["--json", json.to_str().unwrap()]).fails_in_a_line(1, &["locked"]);
@@ -150,12 +150,12 @@ fn a_report_that_is_never_written_leaves_no_empty_file() {
 
 #[test]
 fn every_help_has_an_example() {
-    let ended = run(["--help"], b"").is_fine();
+    let ended = run(["--help"], b"").succeeds();
     assert!(ended.text().contains("Example:\n  diatreme ingest "));
     for name in ["ingest", "read", "verify", "inspect", "bench"] {
         assert!(ended.text().contains(name));
-        let ended = run([name, "--help"], b"").is_fine();
+        let ended = run([name, "--help"], b"").succeeds();
         assert!(ended.text().contains(&format!("Example:\n  diatreme {name} ")), "{}", ended.text());
     }
-    assert!(run(["--version"], b"").is_fine().text().starts_with("diatreme "));
+    assert!(run(["--version"], b"").succeeds().text().starts_with("diatreme "));
 }

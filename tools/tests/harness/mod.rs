@@ -24,7 +24,7 @@ impl Ended {
 
     /// It did what it was asked, and had nothing to remark.
     #[track_caller]
-    pub fn is_fine(self) -> Ended {
+    pub fn succeeds(self) -> Ended {
         assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", String::from_utf8_lossy(&self.out));
         self
     }
