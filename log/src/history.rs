@@ -387,6 +387,13 @@ impl Course {
     /// The log ends here. If something vouches for more, the end itself is damaged.
     fn finish(&mut self, log: u16, last: u32, frontier: Base) -> Vec<Lost> {
         if self.claim <= self.expected {
+            let tail = self.tail.take().filter(|_| self.torn.is_none());
+            if let Some((segment, bytes, fault)) = tail
+                && !matches!(fault, Fault::Unwritten | Fault::Cut)
+                && segment.number == self.end.0
+            {
+                self.tear(segment, bytes.start);
+            }
             return Vec::new();
         }
         let mut items = Vec::new();

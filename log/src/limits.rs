@@ -35,7 +35,7 @@ pub const FOOTER_SLICE_BYTES: usize = 256 << 10;
 pub const ZERO_SLICE_BYTES: usize = 256 << 10;
 /// The first segment of an incarnation; the next ones grow with use, so that an engine which writes little
 /// zeroes little, and one that restarts often wastes little.
-pub const SEGMENT_BYTES_FIRST: u64 = 16 << 20;
+pub const SEGMENT_BYTES_FIRST: u64 = 32 << 20;
 /// The default of the largest segment.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 256 << 20;
 /// The smallest segment that may be configured: room for one longest frame with its footer, and more.

@@ -168,8 +168,7 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
                         walked.footer = true;
                         break;
                     }
-                    let written = block.iter().any(|&byte| byte != 0);
-                    let fault = if written && fault == Fault::Unwritten { Fault::Magic } else { fault };
+                    let fault = if fault == Fault::Unwritten && !is_zero(block) { Fault::Magic } else { fault };
                     match &mut bad {
                         Some((_, first)) if *first == Fault::Unwritten => *first = fault,
                         Some(_) => {}
@@ -192,6 +191,12 @@ fn belongs(header: FrameHeader, id: SegmentId, at: u64, incarnation: Option<[u8;
     let ours = incarnation.is_none_or(|incarnation| incarnation == header.incarnation);
     let fits = header.length as usize <= FRAME_BYTES_MAX;
     if here && ours && fits { Ok(header) } else { Err(Fault::Misplaced) }
+}
+
+/// As one comparison: most of what is read of an unsealed segment is zero.
+fn is_zero(block: &[u8]) -> bool {
+    const ZERO: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+    block == &ZERO[..block.len()]
 }
 
 fn is_footer(block: &[u8], id: SegmentId, at: u64, incarnation: Option<[u8; 16]>) -> bool {

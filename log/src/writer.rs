@@ -258,7 +258,7 @@ impl<B: IoBackend> Log<B> {
         }
         let slot = first.slot.expect("a ready segment has its slot");
         let prepare_buffers = first.take_buffers();
-        let next_capacity = (2 * capacity).min(config.segment_bytes);
+        let next_capacity = grown(capacity).min(config.segment_bytes);
         let next = new_header(&config, start.base, start.segment + 1, next_capacity, now)?;
         let sequence = start.base.sequence;
         Ok(Log {
@@ -405,6 +405,20 @@ impl<B: IoBackend> Log<B> {
         self.streams.get(index as usize).map(|stream| stream.frame).filter(|&frame| frame != crate::stream::NO_FRAME)
     }
 
+    /// Bytes that the open frame would take if it were closed now; 0 if it holds no record.
+    #[inline]
+    #[must_use]
+    pub fn open_bytes(&self) -> usize {
+        self.open.as_ref().filter(|open| !open.is_empty()).map_or(0, |open| open.length_with(0, 0))
+    }
+
+    /// Frames that are written and not settled yet.
+    #[inline]
+    #[must_use]
+    pub fn frames_in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// Closes the open frame and submits it, if it holds anything and a place in flight is free.
     pub fn submit(&mut self, now: u64) {
         if self.in_flight.len() == FRAMES_IN_FLIGHT || self.failure.is_some() {
@@ -480,8 +494,7 @@ impl<B: IoBackend> Log<B> {
             return false;
         }
         let used = self.active.cursor;
-        let capacity = blocks_up((2 * used) as usize) as u64;
-        let capacity = capacity.clamp(SEGMENT_BYTES_FIRST.min(self.config.segment_bytes), self.config.segment_bytes);
+        let capacity = grown(used).clamp(SEGMENT_BYTES_FIRST.min(self.config.segment_bytes), self.config.segment_bytes);
         let number = self.next.header.id.number + 1;
         let Ok(header) = new_header(&self.config, self.base, number, capacity, now) else {
             return false;
@@ -798,6 +811,12 @@ pub(crate) fn leave_segment(stream: &mut Stream, sealing: &mut VecDeque<Sealing>
     let ActiveRun { first_offset, newest, .. } = stream.active;
     stream.runs.push(Run { segment: Arc::clone(&sealed[at]), first_offset, newest });
     stream.active = ActiveRun::NONE;
+}
+
+/// The capacity of the segment after one of which so much was used. Twice as much could not be zeroed in the time
+/// that a busy log takes to fill this one.
+fn grown(used: u64) -> u64 {
+    blocks_up((used + used / 2) as usize) as u64
 }
 
 fn new_header(config: &LogConfig, base: Base, number: u32, capacity: u64, now: u64) -> Result<SegmentHeader, LogError> {

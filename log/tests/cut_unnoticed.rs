@@ -29,7 +29,7 @@ fn check(reader: &mut Reader, disk: &Disk, model: &Model, what: &str) -> Option<
         }
         Err(error) => panic!("{what}: {error}"),
     };
-    let verified = verified.unwrap();
+    let verified = verified.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(
         outcome.lost.is_empty() || !outcome.recovered.damage.is_empty(),
         "{what}: lost {:?} silently",
@@ -123,7 +123,7 @@ fn forget_frontier(disk: &mut Disk) {
         let file = disk.file(name);
         let mut block = file.data.clone();
         block.resize(BLOCK_BYTES, 0);
-        let manifest = Manifest { frontiers: Vec::new(), clean: false, ..Manifest::decode(&block).unwrap() };
+        let manifest = Manifest { frontiers: Vec::new(), clean: false, ..Manifest::decode(&block).expect("intact") };
         manifest.encode(&mut block);
         file.data = block;
     }

@@ -137,6 +137,14 @@ impl Disk {
         self.revive();
     }
 
+    /// What is there now is what a power cut leaves.
+    pub fn stabilize(&mut self) {
+        self.stable_names = self.names.clone();
+        for inode in &mut self.inodes {
+            inode.stable = inode.now.clone();
+        }
+    }
+
     /// The process is gone and the machine lives on: everything written is there.
     pub fn revive(&mut self) {
         self.plan = None;
@@ -237,7 +245,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn of(disk: Disk) -> Memory {
+    pub fn of(mut disk: Disk) -> Memory {
+        disk.revive();
         Memory { shared: Arc::new(Mutex::new(disk)), shuffle: 0 }
     }
 
@@ -259,11 +268,11 @@ impl Place for Memory {
         self.attach()
     }
 
-    /// No more than the longest file: the matrix scans some ten thousand times.
+    /// Not much more than the longest file, which may get a footer: the matrix scans some ten thousand times.
     fn scan_bytes(&self) -> usize {
         let disk = self.disk();
         let longest = disk.names.values().map(|&inode| disk.inodes[inode].now.length as usize).max().unwrap_or(0);
-        longest.next_multiple_of(4096).clamp(16 << 10, SCAN_BUFFER_BYTES)
+        (longest.next_multiple_of(4096) + (16 << 10)).min(SCAN_BUFFER_BYTES)
     }
 }
 
