@@ -6,6 +6,7 @@
 
 mod answer;
 mod drain;
+mod group;
 pub mod limits;
 mod port;
 mod read;

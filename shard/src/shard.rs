@@ -7,7 +7,8 @@
 //! Deliberately absent: threads, clocks, and waiting. Who calls `turn`, and what it does between turns, is the host's choice.
 
 use crate::answer::{Answer, Pending};
-use crate::limits::{HELD_TURNS_MAX, PORTS_MAX};
+use crate::group::Grouping;
+use crate::limits::PORTS_MAX;
 use crate::port::ShardPort;
 use crate::read::QueuedRead;
 use iobackend::IoBackend;
@@ -116,8 +117,8 @@ pub struct Shard<B> {
     /// The port that had the last turn to be drained, and the one that had the last turn to read.
     pub(crate) last_drained: usize,
     pub(crate) last_read: usize,
-    /// Turns since the rings were empty or the open frame was closed.
-    held_turns: u32,
+    /// When the open frame is closed.
+    grouping: Grouping,
     pub(crate) effects: Effects,
     /// Answers that wait for their frames, in order of frames.
     pub(crate) pending: VecDeque<Pending>,
@@ -149,7 +150,7 @@ impl<B: IoBackend> Shard<B> {
             places: 0,
             last_drained: 0,
             last_read: 0,
-            held_turns: 0,
+            grouping: Grouping::default(),
             effects: Effects::new(crate::limits::REQUEST_RECORDS_MAX as usize),
             pending: VecDeque::new(),
             reading: [const { None }; READS_IN_FLIGHT],
@@ -165,20 +166,24 @@ impl<B: IoBackend> Shard<B> {
     pub fn turn(&mut self, now: u64) -> Progress {
         self.attach();
         let drained = self.drain(now);
-        // A frame closes when the rings are empty, or at its cap (in `drain`); never just because a place in flight is free.
-        self.held_turns += 1;
-        if drained.rings_empty || self.held_turns >= HELD_TURNS_MAX {
-            self.held_turns = 0;
+        self.grouping.drained(drained.requests, drained.rings_empty, now);
+        let open_bytes = self.log.open_bytes();
+        if open_bytes > 0 && self.grouping.closes(open_bytes, self.log.frames_in_flight(), now) {
             self.log.submit(now);
         }
         let reaped = self.log.reap(now);
         let answered = self.answer();
+        if answered {
+            self.grouping.answered(now);
+        }
         let read = self.read();
         let in_flight = self.log.in_flight() > 0;
+        // Held open for a moment, with nothing in flight that would end a sleep.
+        let held = self.log.open_bytes() > 0 && self.log.frames_in_flight() == 0;
         // A mark that is due and was not written found no room: a full disk is asked again at the log's own pace.
         let retry = |at| if at <= now { now.saturating_add(PREPARE_RETRY_NS) } else { at };
         Progress {
-            worked: drained.requests > 0 || reaped || answered || read || self.log.has_work(),
+            worked: drained.requests > 0 || reaped || answered || read || held || self.log.has_work(),
             in_flight,
             blocked: drained.blocked && in_flight,
             wake_at: self.log.mark_at().map(retry),

@@ -3,16 +3,17 @@
 
 mod harness;
 
+use diatreme_shard::limits::PIPELINE_BYTES;
 use diatreme_shard::wire::{Done, Failure, Request};
 use harness::{Answer, Client, Options, Outcome, Rig, append, appended, directory, tenant};
 use kernel::StreamId;
 
-/// Four frames in flight, each with one append of each client.
+/// Four frames in flight, each with one append of each client: large enough not to wait for one another.
 fn four_frames(rig: &mut Rig, clients: &mut [Client], stream: StreamId) {
     rig.faults.borrow_mut().hold_frames = true;
     for round in 0..4_u8 {
         for client in clients.iter_mut() {
-            client.append(stream, &[round; 100]);
+            client.append(stream, &[round; PIPELINE_BYTES]);
         }
         rig.turn();
     }
@@ -117,9 +118,9 @@ fn fail_nth_frame(nth: u64, outcome: Outcome) {
     let mut acknowledged = 0;
     for round in 0..6_u8 {
         client.append(failing, &[round; 50]);
-        rig.turn();
+        // Each in a frame of its own.
+        rig.run();
     }
-    rig.run();
     for answer in client.take() {
         match answer.outcome {
             Ok(_) => {
