@@ -143,10 +143,10 @@ fn floors(
     let block = log::format::BLOCK_BYTES;
     let frame_bytes =
         ((bytes / frames.max(1)) as usize).next_multiple_of(block).clamp(block, log::limits::FRAME_BYTES_MAX);
-    // As many commits at once as the window could fill, and no more than the engine has in flight.
+    // As many commits at once as the window fills, and no more than the engine has in flight.
     let in_flight = (load.clients * load.window) as f64 / f64::from(args.shards);
     let records_per_commit = (load.records as f64 / frames.max(1) as f64).max(1.0);
-    let depth = ((in_flight / records_per_commit).ceil() as usize).clamp(1, log::limits::FRAMES_IN_FLIGHT);
+    let depth = ((in_flight / records_per_commit).round() as usize).clamp(1, log::limits::FRAMES_IN_FLIGHT);
     let (mode, chains) = (args.backend.into(), (args.tenants * args.streams) as usize);
     let measured = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
