@@ -68,3 +68,58 @@ pub(crate) fn find_run(runs: &[Run], offset: u64) -> Option<Place> {
         end: run.segment.end,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        /// Streams write in turns; each gets an entry now and then, as the spacing has it. The block to begin with for an
+        /// offset is that of the newest entry that is not above it, as a plain map finds it.
+        #[test]
+        fn finding_agrees_with_a_map(writes in prop::collection::vec((0..4_usize, 1..5_u64, any::<bool>()), 1..200)) {
+            let mut pool = Vec::new();
+            let mut newest = [NO_ENTRY; 4];
+            let mut next = [0; 4];
+            let mut maps: [BTreeMap<u64, u32>; 4] = Default::default();
+            for (block, (stream, records, indexed)) in writes.into_iter().enumerate() {
+                if indexed || newest[stream] == NO_ENTRY {
+                    let entry = IndexEntry { first_offset: next[stream], block: block as u32, previous: newest[stream] };
+                    newest[stream] = pool.len() as u32;
+                    pool.push(entry);
+                    maps[stream].insert(next[stream], block as u32);
+                }
+                next[stream] += records;
+            }
+            for stream in 0..4 {
+                for offset in 0..next[stream] + 2 {
+                    let expected = maps[stream].range(..=offset).next_back().map(|(_, block)| *block);
+                    prop_assert_eq!(find(&pool, newest[stream], offset), expected);
+                }
+            }
+        }
+
+        /// The same over runs in several segments, some of which lost their beginning.
+        #[test]
+        fn finding_a_run_agrees_with_a_map(lengths in prop::collection::vec((1..9_u64, 0..3_u64), 1..20)) {
+            let mut runs = Vec::new();
+            let mut map = BTreeMap::new();
+            let mut next = 0;
+            for (number, (records, lost)) in lengths.into_iter().enumerate() {
+                let first_offset = next + lost;
+                let id = SegmentId { log: 0, number: number as u32 + 1 };
+                let index = vec![IndexEntry { first_offset, block: 1, previous: NO_ENTRY }];
+                let segment = SealedSegment { id, incarnation: [0; 16], end: 8192, index: index.into_boxed_slice() };
+                runs.push(Run { segment: Arc::new(segment), first_offset, newest: 0 });
+                map.insert(first_offset, id);
+                next = first_offset + records;
+            }
+            for offset in 0..next + 2 {
+                let expected = map.range(..=offset).next_back().map(|(_, id)| *id);
+                prop_assert_eq!(find_run(&runs, offset).map(|place| place.segment), expected);
+            }
+        }
+    }
+}

@@ -21,7 +21,7 @@ fn flip_every_byte(subject: &Subject, frame: &harness::matrix::FramePlace, ackno
         let mut disk = subject.disk.clone();
         disk.file(LAST).flip(at, 1 << (at % 8));
         let verified = Memory::of(disk.clone()).verify();
-        let outcome = recover_spoilt(&mut reader, &disk, &subject.model).unwrap();
+        let outcome = recover_spoilt(&mut reader, &disk, &subject.model).expect("opens");
         let recovered = &outcome.recovered;
         if acknowledged {
             assert!(
@@ -47,7 +47,7 @@ fn flip_every_byte(subject: &Subject, frame: &harness::matrix::FramePlace, ackno
         } else {
             assert_eq!((verified.damage.len(), verified.torn), (0, 1), "byte {at}");
             assert_eq!(recovered.damage, [], "byte {at}");
-            let torn = recovered.torn.as_ref().unwrap();
+            let torn = recovered.torn.as_ref().expect("torn");
             assert_eq!((torn.at, torn.sequence), (start, frame.sequence));
         }
     }
@@ -184,7 +184,7 @@ fn an_interrupted_opening_changes_nothing() {
     let (disk, sent) = with_frames_in_flight();
     let all = frames(&disk.clone().file(FIRST).data);
     let torn = &all[all.len() - 2];
-    let mut disks = vec![(disk.clone(), sent.clone()), (disk.clone(), cut_to(&sent, torn.sequence)), (disk, sent)];
+    let mut disks = [(disk.clone(), sent.clone()), (disk.clone(), cut_to(&sent, torn.sequence)), (disk, sent)];
     disks[1].0.file(FIRST).flip(torn.bytes.start + 200, 1);
     disks[2].0.file(FIRST).flip(all[2].bytes.start + 200, 1);
     for (number, (disk, model)) in disks.iter_mut().enumerate() {
