@@ -9,11 +9,13 @@
 //!   the next ones within a tenth of one; so the frame is held open a moment after either. Without it a window falls
 //!   into two halves for good, each waiting for the other: 32 records a commit where 64 are to be had.
 
-use crate::limits::{HELD_TURNS_MAX, HOLD_AFTER_ANSWERS_NS, HOLD_AFTER_REQUESTS_NS, PIPELINE_BYTES};
+use crate::limits::{HELD_TURNS_MAX, HOLD_AFTER_ANSWERS_NS, HOLD_AFTER_REQUESTS_NS, HOLD_MAX_NS, PIPELINE_BYTES};
 
 #[derive(Debug, Default)]
 pub(crate) struct Grouping {
     hold_until: u64,
+    /// When nothing but the hold kept the open frame from being closed.
+    held_since: Option<u64>,
     /// Turns since the rings were last seen empty.
     held_turns: u32,
     rings_empty: bool,
@@ -35,11 +37,20 @@ impl Grouping {
     }
 
     /// Whether a frame of `bytes` is to be closed now, with so many others in flight. The log closes it at its cap in any case.
-    pub(crate) fn closes(&self, bytes: usize, in_flight: usize, now: u64) -> bool {
+    pub(crate) fn closes(&mut self, bytes: usize, in_flight: usize, now: u64) -> bool {
         if self.held_turns >= HELD_TURNS_MAX {
             return true;
         }
-        self.rings_empty && (bytes >= PIPELINE_BYTES || in_flight == 0 && now >= self.hold_until)
+        let closes = self.rings_empty
+            && (bytes >= PIPELINE_BYTES
+                || in_flight == 0 && {
+                    let since = *self.held_since.get_or_insert(now);
+                    now >= self.hold_until.min(since.saturating_add(HOLD_MAX_NS))
+                });
+        if closes || in_flight > 0 {
+            self.held_since = None;
+        }
+        closes
     }
 }
 

@@ -10,6 +10,8 @@ pub const PIPELINE_BYTES: usize = 64 << 10;
 pub const HOLD_AFTER_REQUESTS_NS: u64 = 1_000;
 /// And for so long after answers: the clients that got them are about to send again.
 pub const HOLD_AFTER_ANSWERS_NS: u64 = 5_000;
+/// But no longer than this in all: requests that write nothing, and their answers, could go on for ever.
+pub const HOLD_MAX_NS: u64 = 4 * HOLD_AFTER_ANSWERS_NS;
 /// Turns that leave requests behind before the open frame is closed all the same: with appends it is full long before, but
 /// requests that write nothing could keep the rings from ever being empty, and an append waiting.
 pub const HELD_TURNS_MAX: u32 = 16;

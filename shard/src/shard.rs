@@ -179,7 +179,7 @@ impl<B: IoBackend> Shard<B> {
         let read = self.read();
         let in_flight = self.log.in_flight() > 0;
         // Held open for a moment, with nothing in flight that would end a sleep.
-        let held = self.log.open_bytes() > 0 && self.log.frames_in_flight() == 0;
+        let held = self.log.open_bytes() > 0 && self.log.frames_in_flight() == 0 && self.log.failure().is_none();
         // A mark that is due and was not written found no room: a full disk is asked again at the log's own pace.
         let retry = |at| if at <= now { now.saturating_add(PREPARE_RETRY_NS) } else { at };
         Progress {

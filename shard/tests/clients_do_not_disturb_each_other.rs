@@ -2,7 +2,7 @@
 
 mod harness;
 
-use diatreme_shard::limits::{BATCH_REQUESTS, HELD_TURNS_MAX, TURN_REQUESTS};
+use diatreme_shard::limits::{BATCH_REQUESTS, HELD_TURNS_MAX, HOLD_MAX_NS, TURN_REQUESTS};
 use diatreme_shard::port;
 use diatreme_shard::wire::{Done, Failure, Request};
 use harness::{Client, Rig, append, appended, bell, directory, read, tenant};
@@ -69,6 +69,30 @@ fn an_append_is_not_kept_waiting_by_requests_that_write_nothing() {
             return;
         }
         assert!(turn <= HELD_TURNS_MAX, "the append waits");
+    }
+}
+
+/// The open frame is held for a moment after requests and answers. A client that asks, is answered, and asks again, once a
+/// turn, held it open for ever: the rings were empty in every turn, and every turn had a request.
+#[test]
+fn an_append_is_not_held_by_answers_that_bring_requests() {
+    let root = directory();
+    let mut rig = Rig::open(root.path());
+    let streams = rig.streams(2);
+    let mut asking = rig.client(1);
+    let mut writing = rig.client(1);
+    rig.run();
+    writing.append(streams[0], b"record");
+    let deadline = rig.now + 2 * HOLD_MAX_NS;
+    loop {
+        asking.send(&head(streams[1]));
+        rig.turn();
+        asking.take_one();
+        if let [answer] = &writing.take()[..] {
+            appended(answer);
+            return;
+        }
+        assert!(rig.now < deadline, "the append waits");
     }
 }
 
