@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod demo;
 mod directory;
 mod engine_args;
 mod failure;
@@ -15,6 +16,7 @@ mod names;
 mod progress;
 mod read;
 mod report;
+mod scratch;
 mod table;
 mod verify;
 
@@ -32,6 +34,7 @@ struct Cli {
 }
 
 const EXAMPLE: &str = "Example:
+  diatreme demo
   diatreme ingest --data-dir data --tenant acme --stream audit samples/audit.jsonl
   diatreme verify --data-dir data
   diatreme read --data-dir data --tenant acme --stream audit --from 10 --count 5
@@ -45,6 +48,7 @@ enum Command {
     Verify(verify::Args),
     Inspect(inspect::Args),
     Bench(bench::Args),
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -52,13 +56,25 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return show(&error),
     };
-    end(match &cli.command {
+    end(run(&cli.command))
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    match command {
         Command::Ingest(args) => ingest::run(args),
         Command::Read(args) => read::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
-    })
+        Command::Demo(args) => demo::run(args, run_words),
+    }
+}
+
+/// Runs a command given as words, as if it had been typed.
+fn run_words(words: &[&str]) -> Result<(), Failure> {
+    let typed = ["diatreme"].iter().chain(words);
+    let cli = Cli::try_parse_from(typed).map_err(|error| Failure::usage(error.to_string()))?;
+    run(&cli.command)
 }
 
 /// Shows help or the version, or what is wrong with the arguments.

@@ -6,6 +6,7 @@ mod report;
 
 use crate::engine_args::{BackendArg, CoresArg, DurabilityArg};
 use crate::failure::Failure;
+use crate::scratch::Scratch;
 use clap::Args as ClapArgs;
 use diatreme::{Cores, Engine, FRAME_CAP_DEFAULT, cores};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         std::fs::write(path, "")
             .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
     }
-    let directory = Directory::make(args.data_dir.as_deref())?;
+    let directory = Scratch::make(args.data_dir.as_deref(), "bench")?;
     let report = measure(args, &directory.path)?;
     report.print();
     if let Some(path) = &args.json {
@@ -188,36 +189,4 @@ fn with_progress<T>(records: u64, work: impl FnOnce(&AtomicU64) -> T) -> T {
         bar.finish_and_clear();
         result
     })
-}
-
-/// The run's directory; removed at the end if the run made it.
-struct Directory {
-    path: PathBuf,
-    temporary: bool,
-}
-
-impl Directory {
-    fn make(path: Option<&Path>) -> Result<Directory, Failure> {
-        let Some(path) = path else {
-            let path = PathBuf::from(format!("diatreme-bench-{}", std::process::id()));
-            return Ok(Directory { path, temporary: true });
-        };
-        let empty = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
-        if !empty {
-            let text = format!("{} is not empty: a run measures a fresh directory; name another", path.display());
-            return Err(Failure::usage(text));
-        }
-        Ok(Directory { path: path.into(), temporary: false })
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if self.temporary
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            eprintln!("diatreme: cannot remove {}: {error}", self.path.display());
-        }
-    }
 }

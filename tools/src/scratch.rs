@@ -1,0 +1,36 @@
+//! A fresh directory for a command that makes its own data.
+
+use crate::failure::Failure;
+use std::path::{Path, PathBuf};
+
+/// A directory that was empty or did not exist; removed at the end if the command chose it.
+pub(crate) struct Scratch {
+    pub(crate) path: PathBuf,
+    temporary: bool,
+}
+
+impl Scratch {
+    /// The directory that the user named, or else a new one in the current directory.
+    pub(crate) fn make(path: Option<&Path>, purpose: &str) -> Result<Scratch, Failure> {
+        let Some(path) = path else {
+            let path = PathBuf::from(format!("diatreme-{purpose}-{}", std::process::id()));
+            return Ok(Scratch { path, temporary: true });
+        };
+        let empty = std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none());
+        if !empty {
+            return Err(Failure::usage(format!("{} is not empty: name a fresh directory", path.display())));
+        }
+        Ok(Scratch { path: path.into(), temporary: false })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            eprintln!("diatreme: cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
