@@ -41,11 +41,28 @@ pub(crate) struct Outline {
     pub(crate) bad: Vec<(Range<u64>, Fault)>,
     /// What the first frame says of the frame before it, where that is known of a sealed segment.
     pub(crate) follows: Option<u32>,
+    /// An intact trailer points at what is no good footer: the segment was whole once.
+    pub(crate) has_trailer: bool,
     /// The file's length.
     pub(crate) length: u64,
 }
 
 impl Outline {
+    /// Of a segment of which no more than the header was read.
+    pub(crate) fn new(id: SegmentId, header: Result<SegmentHeader, Fault>, length: u64) -> Outline {
+        Outline {
+            id,
+            header,
+            incarnation: header.ok().map(|header| header.incarnation),
+            footer: None,
+            frames: Vec::new(),
+            bad: Vec::new(),
+            follows: None,
+            has_trailer: false,
+            length,
+        }
+    }
+
     /// The sequence from which on the log is this incarnation's, as well as the segment tells.
     fn base_sequence(&self) -> Option<u64> {
         let first = self.footer.map(|footer| footer.first_sequence);
@@ -55,7 +72,8 @@ impl Outline {
 
     /// Nothing was ever written after the header.
     fn is_blank(&self) -> bool {
-        self.footer.is_none() && self.frames.is_empty() && self.bad.iter().all(|(_, fault)| *fault == Fault::Unwritten)
+        let sealed = self.footer.is_some() || self.has_trailer;
+        !sealed && self.frames.is_empty() && self.bad.iter().all(|(_, fault)| *fault == Fault::Unwritten)
     }
 
     fn fault_at(&self, at: u64) -> Fault {
@@ -245,12 +263,14 @@ impl Course {
             let at = self.frames(outline, limit, &mut items);
             part = items.iter().any(|item| matches!(item, Item::Frame { .. }));
             if part {
-                let tail = at..outline.length.max(at);
-                self.tail = Some((outline.id, tail, outline.fault_at(at)));
+                // Behind the frames of a segment that was whole once lies a footer, and no torn frame.
+                let fault = if outline.has_trailer { Fault::Unwritten } else { outline.fault_at(at) };
+                self.tail = Some((outline.id, at..outline.length.max(at), fault));
             }
         }
         let unclaimed = self.torn.is_some() || self.claim <= self.expected;
-        let removable = outline.footer.is_none() && (outline.header.is_ok() || outline.is_blank());
+        let removable =
+            outline.footer.is_none() && !outline.has_trailer && (outline.header.is_ok() || outline.is_blank());
         let verdict = match part {
             true => Verdict::Part,
             false if unclaimed && removable && lost(&items).all(|lost| lost.segment != outline.id) => Verdict::Unused,

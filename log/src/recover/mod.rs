@@ -181,16 +181,7 @@ fn read_segment<B: IoBackend>(
     let header = file.header()?;
     check_header(id, Some(engine), header)?;
     let incarnation = header.ok().map(|header| header.incarnation);
-    let mut outline = Outline {
-        id,
-        header,
-        incarnation,
-        footer: None,
-        frames: Vec::new(),
-        bad: Vec::new(),
-        follows: None,
-        length: file.length,
-    };
+    let mut outline = Outline::new(id, header, file.length);
     let bad_footer = match file.seal(incarnation)? {
         Seal::Sealed(footer) => {
             outline.footer = Some(footer.header);
@@ -214,11 +205,10 @@ fn read_segment<B: IoBackend>(
         Found::Bad { bytes, fault } => outline.bad.push((bytes, fault)),
     })?;
     outline.incarnation = walked.incarnation;
-    let damage = bad_footer.map(|fault| Damage {
-        segment: id,
-        bytes: walked.end..outline.length,
-        cause: Cause::Footer(fault),
-        losses: Vec::new(),
+    let damage = bad_footer.map(|fault| {
+        outline.has_trailer = true;
+        let bytes = walked.end..outline.length;
+        Damage { segment: id, bytes, cause: Cause::Footer(fault), losses: Vec::new() }
     });
     Ok((outline, Content::Frames(frames, damage)))
 }

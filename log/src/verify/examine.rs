@@ -39,8 +39,6 @@ pub(super) struct Examined {
     pub(super) frames: Vec<FrameSeen>,
     /// What was found in it: of a sealed segment all of it.
     pub(super) findings: Findings,
-    /// Its trailer is intact, and what it points at is not.
-    pub(super) bad_footer: bool,
 }
 
 /// A frame with an intact header.
@@ -73,9 +71,8 @@ pub(super) fn examine<B: IoBackend>(
     check_header(id, engine, header)?;
     let incarnation = header.ok().map(|header| header.incarnation);
     let seal = file.seal(incarnation)?;
-    let (frames, bad) = (Vec::new(), Vec::new());
     let length = file.length;
-    let mut outline = Outline { id, header, incarnation, footer: None, frames, bad, follows: None, length };
+    let mut outline = Outline::new(id, header, length);
     let until = match &seal {
         Seal::Sealed(footer) => footer.header.position,
         Seal::Unsealed | Seal::Bad(_) => file.end,
@@ -91,7 +88,7 @@ pub(super) fn examine<B: IoBackend>(
         Found::Bad { bytes, fault } => outline.bad.push((bytes, fault)),
     })?;
     outline.incarnation = walked.incarnation;
-    let mut examined = Examined { outline, frames, findings: Findings::default(), bad_footer: false };
+    let mut examined = Examined { outline, frames, findings: Findings::default() };
     match seal {
         Seal::Sealed(footer) => {
             examined.finish_sealed(&footer);
@@ -99,7 +96,7 @@ pub(super) fn examine<B: IoBackend>(
             examined.check_zero(&mut file, end..length - BLOCK_BYTES as u64)?;
         }
         Seal::Bad(fault) => {
-            examined.bad_footer = true;
+            examined.outline.has_trailer = true;
             examined.damage(walked.end..length, Cause::Footer(fault));
         }
         Seal::Unsealed => {}

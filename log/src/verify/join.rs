@@ -56,19 +56,19 @@ fn join_log(
     let frontier = manifest.and_then(|manifest| manifest.frontiers.get(usize::from(log))).copied().unwrap_or_default();
     let clean = manifest.is_some_and(|manifest| manifest.clean);
     let (mut outlines, mut rests) = (Vec::new(), Vec::new());
-    for Examined { outline, frames, findings, bad_footer } in segments {
+    for Examined { outline, frames, findings } in segments {
         outlines.push(outline);
-        rests.push((frames, findings, bad_footer));
+        rests.push((frames, findings));
     }
     let judgement = judge(log, &outlines, frontier);
     let unsealed = unsealed(&outlines, &judgement, clean);
-    for (at, (frames, mut findings, bad_footer)) in rests.into_iter().enumerate() {
+    for (at, (frames, mut findings)) in rests.into_iter().enumerate() {
         let (outline, judged) = (&outlines[at], &judgement.segments[at]);
         findings.take(outline.id, &frames, &judged.items, None);
         if judged.verdict != Verdict::Part {
             findings.stretches.clear();
         }
-        if unsealed.contains(&at) && !bad_footer {
+        if unsealed.contains(&at) && !outline.has_trailer {
             let end = outline.frames.last().map_or(0, |frame| frame.end);
             let (bytes, cause) = (end..outline.length.max(end), Cause::Footer(Fault::Cut));
             findings.damage.push(Damage { segment: outline.id, bytes, cause, losses: Vec::new() });
