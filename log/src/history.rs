@@ -253,27 +253,13 @@ impl Course {
 
     fn segment(&mut self, outline: &Outline, limit: u64, anchors: &[Base], mut items: Vec<Item>) -> Judged {
         let first = self.expected;
-        let torn_before = self.torn.is_some();
-        let mut part = false;
-        if let Some(sequence) = contradicts(outline, anchors) {
-            self.misplaced(outline, sequence, &mut items);
-        } else if let Some(footer) = &outline.footer {
-            part = self.sealed(outline, footer, limit, &mut items);
-        } else if !torn_before {
-            let at = self.frames(outline, limit, &mut items);
-            part = items.iter().any(|item| matches!(item, Item::Frame { .. }));
-            if part {
-                // Behind the frames of a segment that was whole once lies a footer, and no torn frame.
-                let fault = if outline.has_trailer { Fault::Unwritten } else { outline.fault_at(at) };
-                self.tail = Some((outline.id, at..outline.length.max(at), fault));
-            }
-        }
+        let part = self.follow(outline, limit, anchors, &mut items);
         let unclaimed = self.torn.is_some() || self.claim <= self.expected;
-        let removable =
-            outline.footer.is_none() && !outline.has_trailer && (outline.header.is_ok() || outline.is_blank());
+        let never_whole = outline.footer.is_none() && !outline.has_trailer;
+        let unused = never_whole && (outline.header.is_ok() || outline.is_blank());
         let verdict = match part {
             true => Verdict::Part,
-            false if unclaimed && removable && lost(&items).all(|lost| lost.segment != outline.id) => Verdict::Unused,
+            false if unclaimed && unused && lost(&items).all(|lost| lost.segment != outline.id) => Verdict::Unused,
             false => Verdict::Left,
         };
         if let Err(fault) = outline.header
@@ -282,17 +268,45 @@ impl Course {
             self.note(outline.id, 0..BLOCK, Cause::SegmentHeader(fault), &mut items);
         }
         if verdict == Verdict::Left {
-            self.leave(outline);
+            self.leave(outline, &mut items);
         }
         let whole = !items.iter().any(|item| matches!(item, Item::Frame { fault: Some(_), .. }));
         Judged { items, verdict, whole, sequences: first.min(self.expected)..self.expected }
     }
 
-    /// A segment that holds nothing usable: what is missing lay here, unless there are traces of it before.
-    fn leave(&mut self, outline: &Outline) {
+    /// Follows the log through a segment; says whether that holds anything of it.
+    fn follow(&mut self, outline: &Outline, limit: u64, anchors: &[Base], items: &mut Vec<Item>) -> bool {
+        if let Some(sequence) = contradicts(outline, anchors) {
+            self.misplaced(outline, sequence, items);
+            return false;
+        }
+        if let Some(footer) = &outline.footer {
+            return self.sealed(outline, footer, limit, items);
+        }
+        if self.torn.is_some() {
+            return false;
+        }
+        let at = self.frames(outline, limit, items);
+        let part = items.iter().any(|item| matches!(item, Item::Frame { .. }));
+        if part {
+            // Behind the frames of a segment that was whole once lies a footer, and no torn frame.
+            let fault = if outline.has_trailer { Fault::Unwritten } else { outline.fault_at(at) };
+            self.tail = Some((outline.id, at..outline.length.max(at), fault));
+        }
+        part
+    }
+
+    /// A segment that holds nothing usable: what is missing lay here, unless there are traces of it before. If nothing is
+    /// known to be missing, something was written here all the same, and how much nobody can tell.
+    fn leave(&mut self, outline: &Outline, items: &mut Vec<Item>) {
+        let fault = outline.header.err().unwrap_or_else(|| outline.fault_at(BLOCK));
+        if self.torn.is_none() && self.claim <= self.expected && !outline.is_blank() {
+            self.claim = self.expected + 1;
+            self.lose(outline.id, 0..outline.length, fault, self.claim, items);
+            return;
+        }
         let traces = self.tail.as_ref().is_some_and(|(_, _, fault)| *fault != Fault::Unwritten);
         if !traces || !outline.is_blank() {
-            let fault = outline.header.err().unwrap_or_else(|| outline.fault_at(BLOCK));
             self.tail = Some((outline.id, 0..outline.length, fault));
         }
     }

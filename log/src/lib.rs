@@ -6,6 +6,7 @@
 //! Deliberately absent: clocks and threads (time is an argument), and any knowledge of what a record means.
 #![forbid(unsafe_code)]
 
+mod config;
 mod draft;
 mod error;
 mod files;
@@ -25,6 +26,7 @@ mod stream;
 mod verify;
 mod writer;
 
+pub use config::{LogBuffers, LogConfig, LogFailure, LogStart, LogStats, Room};
 pub use error::{Cause, Damage, LogError, Loss};
 pub use format::Fault;
 pub use format::segment::SegmentId;
@@ -36,4 +38,4 @@ pub use recover::{CatalogRecord, Recovered, Torn, recover, scan_buffer};
 pub use scan::SCAN_BUFFER_BYTES;
 pub use stream::StreamStart;
 pub use verify::{Verified, verify};
-pub use writer::{Log, LogBuffers, LogConfig, LogFailure, LogStart, LogStats, Room};
+pub use writer::Log;

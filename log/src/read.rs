@@ -3,6 +3,7 @@
 //! A record is handed out only if its frame's checksums fit and its stream's chain leads, in that frame, from the
 //! link before to the link after. That the links of all frames join is what `verify` shows.
 
+use crate::config::LogFailure;
 use crate::error::{Cause, Damage, Loss};
 use crate::files::Pinned;
 use crate::format::frame::{FrameHeader, Record, TableEntry};
@@ -10,7 +11,7 @@ use crate::format::segment::SegmentId;
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::index::{Place, find, find_run};
 use crate::limits::{FRAME_BYTES_MAX, READ_BYTES_FIRST, READS_IN_FLIGHT};
-use crate::writer::{Log, LogFailure};
+use crate::writer::Log;
 use crypto::Link;
 use iobackend::{Buffer, FileSlot, IoBackend, IoError, Op, OpKind, OpenMode};
 use std::ops::Range;

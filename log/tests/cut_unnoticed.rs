@@ -45,8 +45,11 @@ fn check(reader: &mut Reader, disk: &Disk, model: &Model, what: &str) -> Option<
     Some(outcome)
 }
 
-fn cut_everywhere(name: &str) {
-    let Subject { disk, model } = closed();
+fn cut_everywhere(name: &str, with_frontier: bool) {
+    let Subject { mut disk, model } = closed();
+    if !with_frontier {
+        forget_frontier(&mut disk);
+    }
     let mut reader = Reader::default();
     let length = disk.clone().file(name).length;
     for cut in cuts(length) {
@@ -61,12 +64,18 @@ fn cut_everywhere(name: &str) {
 
 #[test]
 fn the_first_segment_cut_anywhere() {
-    cut_everywhere(FIRST);
+    cut_everywhere(FIRST, true);
+}
+
+/// What a later opening adopted, its segments' headers tell too.
+#[test]
+fn the_first_segment_cut_anywhere_beside_a_manifest_that_knows_nothing() {
+    cut_everywhere(FIRST, false);
 }
 
 #[test]
 fn the_last_segment_cut_anywhere() {
-    cut_everywhere(LAST);
+    cut_everywhere(LAST, true);
 }
 
 #[test]
@@ -134,11 +143,17 @@ fn forget_frontier(disk: &mut Disk) {
 #[test]
 fn a_spoilt_header_does_not_get_a_segment_removed() {
     for fill in [0, 0xAA] {
-        for spoil in [4096_usize, 3 * 4096] {
+        for spoil in [4096_usize, 3 * 4096, usize::MAX] {
             let Subject { mut disk, model } = crashed(true);
-            disk.file(LAST).data[..spoil].fill(fill);
+            let data = &mut disk.file(LAST).data;
+            let spoil = spoil.min(data.len());
+            if fill == 0 && spoil == data.len() {
+                continue; // It cannot be told from one that was never used.
+            }
+            data[..spoil].fill(fill);
             let outcome = check(&mut Reader::default(), &disk, &model, "header gone").unwrap();
             assert!(!outcome.recovered.damage.is_empty());
+            assert!(spoil <= 3 * 4096 || outcome.recovered.frozen == KEYS, "what was in it nobody can tell");
             untouched(&only(&disk, &[FIRST, LAST]), &outcome.disk);
         }
     }

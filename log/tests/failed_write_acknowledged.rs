@@ -12,7 +12,7 @@ const KEY: Key = (1, 1);
 
 /// Fails the operation that is `after` from now, and goes on as a client would.
 fn fail(after: u64, plan: impl Fn(u64) -> Plan, config: LogConfig) -> Option<(Operation, &'static str)> {
-    let memory = Memory::default();
+    let memory = Memory { shuffle: after, ..Memory::default() };
     let mut session = try_open(&memory, &Model::default(), config).expect("nothing fails yet");
     let at = memory.disk().operations + after;
     memory.disk().plan = Some(plan(at));

@@ -5,8 +5,9 @@ mod harness;
 
 use diatreme_log::Cause;
 use harness::matrix::{KEYS, Reader, Subject, bytes_to_try, crashed, frames, names, recover_spoilt};
-use harness::memory::{Disk, Memory, Plan};
+use harness::memory::{Bytes, Disk, Memory, Plan};
 use harness::{Model, Place, config, open, payload, try_open};
+use iobackend::IoBackend;
 use std::ops::Range;
 
 const LAST: &str = "shard-0000/00000002.seg";
@@ -84,7 +85,6 @@ fn with_frames_in_flight() -> (Disk, Model) {
         session.log.submit(session.now);
     }
     // They reach the disk, and nobody learns of it.
-    use iobackend::IoBackend;
     session.log.backend_mut().poll(&mut Vec::new());
     let sent = session.model.clone();
     let acknowledged = session.crash();
@@ -178,13 +178,78 @@ fn unused_segments_are_not_missing_ones() {
     }
 }
 
+/// Two frames in flight, the second in the next segment, and the segment after that being made.
+fn with_frames_in_flight_over_a_rotation() -> (Disk, Model) {
+    let memory = Memory::default();
+    let mut session = open(&memory, &Model::default());
+    session.append(KEYS[0], b"so that it is the second of two that goes over");
+    session.settle();
+    let bytes = vec![5; 750_000];
+    loop {
+        session.append(KEYS[1], &bytes);
+        session.log.submit(session.now);
+        assert_eq!(session.log.stats().rotations, 0, "the first of two goes over: choose other sizes");
+        session.append(KEYS[1], &bytes);
+        session.log.submit(session.now);
+        if session.log.stats().rotations == 1 {
+            break;
+        }
+        session.settle();
+        // The next segment is made meanwhile, so that going over needs no wait.
+        (0..100).for_each(|_| session.turn());
+    }
+    session.log.backend_mut().poll(&mut Vec::new());
+    let sent = session.model.clone();
+    let acknowledged = session.crash();
+    assert_eq!(sent.records(), acknowledged.records() + 2);
+    let mut disk = memory.disk().clone();
+    disk.put("shard-0000/00000003.seg", Bytes::default());
+    (disk, sent)
+}
+
+/// A frame reached the device's cache, was seen by an opening, and was not flushed: the next incarnation is built on it, so
+/// it must be durable before that begins, also in a segment that is left as it is.
+#[test]
+fn what_an_opening_adopts_is_durable() {
+    for damage in [false, true] {
+        let (mut disk, sent) = with_frames_in_flight();
+        let all = frames(&disk.file(FIRST).data);
+        if damage {
+            disk.file(FIRST).flip(all[2].bytes.start + 200, 1);
+        }
+        let unflushed = all[all.len() - 3].bytes.start;
+        *disk.stable_file(FIRST) = disk.file(FIRST).clone();
+        disk.stable_file(FIRST).data.truncate(unflushed as usize);
+        let memory = Memory::of(disk);
+        let mut session = open(&memory, &sent);
+        assert_eq!(session.recovered.damage.len(), usize::from(damage));
+        session.append(KEYS[2], b"built on it");
+        session.settle();
+        let model = session.crash();
+        memory.disk().lose_power();
+        let session = open(&memory, &model);
+        assert_eq!(session.recovered.damage.len(), usize::from(damage), "{:?}", session.recovered.damage);
+        for (key, sent) in &model.streams {
+            assert_eq!(session.recovered.streams[key].next_offset, sent.len() as u64, "{key:?}");
+        }
+    }
+}
+
 /// An opening that is interrupted anywhere, and one that fails anywhere, changes nothing that the next one finds.
 #[test]
 fn an_interrupted_opening_changes_nothing() {
     let (disk, sent) = with_frames_in_flight();
     let all = frames(&disk.clone().file(FIRST).data);
     let torn = &all[all.len() - 2];
-    let mut disks = [(disk.clone(), sent.clone()), (disk.clone(), cut_to(&sent, torn.sequence)), (disk, sent)];
+    let (mut rotated, went_over) = with_frames_in_flight_over_a_rotation();
+    let last = frames(&rotated.file(FIRST).data).pop().expect("it is full of them");
+    rotated.file(FIRST).flip(last.bytes.start + 200, 1);
+    let mut disks = [
+        (disk.clone(), sent.clone()),
+        (disk.clone(), cut_to(&sent, torn.sequence)),
+        (disk, sent),
+        (rotated, cut_to(&went_over, last.sequence)),
+    ];
     disks[1].0.file(FIRST).flip(torn.bytes.start + 200, 1);
     disks[2].0.file(FIRST).flip(all[2].bytes.start + 200, 1);
     for (number, (disk, model)) in disks.iter_mut().enumerate() {

@@ -104,6 +104,12 @@ impl Disk {
         &mut self.inodes[inode].now
     }
 
+    /// What a power cut leaves of a file.
+    pub fn stable_file(&mut self, name: &str) -> &mut Bytes {
+        let inode = self.names[name];
+        &mut self.inodes[inode].stable
+    }
+
     pub fn names(&self) -> Vec<String> {
         self.names.keys().cloned().collect()
     }

@@ -8,164 +8,30 @@
 //!
 //! Deliberately absent: who may write what (the kernel), and who is told (the shard).
 
+mod close;
+mod rotate;
+
+pub(crate) use rotate::Active;
+use rotate::{grown, index_frame, leave_segment, new_header};
+
 use crate::LogError;
+use crate::config::{LogBuffers, LogConfig, LogFailure, LogStart, LogStats, Room};
 use crate::files::Files;
-use crate::format::footer::{FooterHeader, IndexEntry, NO_ENTRY, footer_bytes};
+use crate::format::BLOCK_BYTES;
 use crate::format::frame::{FrameHeader, RecordHeader, frame_bytes};
-use crate::format::segment::{Base, SegmentHeader, SegmentId};
-use crate::format::{BLOCK_BYTES, blocks_up};
-use crate::index::{Run, SealedSegment};
+use crate::format::segment::{Base, SegmentId};
+use crate::index::SealedSegment;
 use crate::limits::{
-    FILE_SLOTS, FOOTER_SLICE_BYTES, FRAME_BUFFERS, FRAME_BYTES_MAX, FRAME_CAP_MIN, FRAMES_IN_FLIGHT, INDEX_ENTRIES_MAX,
-    INDEX_SPACING_BYTES, IO_DEPTH, QUIET_NS, READS_IN_FLIGHT, SEALING_MAX, SEGMENT_BYTES_FIRST, SEGMENT_BYTES_MAX,
-    SEGMENT_BYTES_MIN, ZERO_SLICE_BYTES,
+    FILE_SLOTS, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT, IO_DEPTH, QUIET_NS, SEALING_MAX, SEGMENT_BYTES_FIRST,
 };
 use crate::open_frame::OpenFrame;
 use crate::prepare::Preparation;
 use crate::read::{READ_TOKEN, Reads};
 use crate::seal::{Listed, Sealing};
 use crate::stream::{ActiveRun, Stream, StreamStart};
-use iobackend::{Arena, Buffer, Completion, FileSlot, IoBackend, IoError, Op, OpKind};
+use iobackend::{Buffer, Completion, IoBackend, IoError, Op, OpKind};
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// What a log is to be.
-#[derive(Clone, Debug)]
-pub struct LogConfig {
-    /// The log's number.
-    pub log: u16,
-    /// The data directory's id.
-    pub engine: [u8; 16],
-    /// This opening's id.
-    pub incarnation: [u8; 16],
-    /// The largest segment, in bytes.
-    pub segment_bytes: u64,
-    /// A frame closes when it has reached this many bytes.
-    pub frame_cap: usize,
-    /// Whether a frame is flushed before it counts as settled.
-    pub durable: bool,
-}
-
-impl LogConfig {
-    /// Says what is wrong with the sizes, if anything is.
-    ///
-    /// # Errors
-    /// A sentence that names the limit.
-    pub fn check(&self) -> Result<(), String> {
-        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
-            return Err(format!(
-                "a segment of {} bytes: choose {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}",
-                self.segment_bytes
-            ));
-        }
-        if !(FRAME_CAP_MIN..=FRAME_BYTES_MAX).contains(&self.frame_cap) {
-            return Err(format!(
-                "a frame cap of {} bytes: choose {FRAME_CAP_MIN} to {FRAME_BYTES_MAX}",
-                self.frame_cap
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// Where a log goes on: the result of recovery.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogStart {
-    /// Where the adopted part ends.
-    pub base: Base,
-    /// The number of the first segment to be written.
-    pub segment: u32,
-}
-
-/// The log's memory, carved from the arena that the backend registers.
-#[derive(Debug)]
-pub struct LogBuffers {
-    pub(crate) frames: Vec<Buffer>,
-    pub(crate) reads: Vec<Buffer>,
-    pub(crate) seals: Vec<Buffer>,
-    zeros: Buffer,
-    block: Buffer,
-}
-
-impl LogBuffers {
-    /// Carves the buffers; `None` if the arena has less than [`ARENA_BYTES`](crate::limits::ARENA_BYTES) left.
-    #[must_use]
-    pub fn take(arena: &mut Arena) -> Option<LogBuffers> {
-        let mut many = |count: usize, bytes: usize| (0..count).map(|_| arena.take(bytes)).collect::<Option<Vec<_>>>();
-        Some(LogBuffers {
-            frames: many(FRAME_BUFFERS, FRAME_BYTES_MAX)?,
-            reads: many(READS_IN_FLIGHT, FRAME_BYTES_MAX)?,
-            seals: many(SEALING_MAX, FOOTER_SLICE_BYTES)?,
-            zeros: arena.take(ZERO_SLICE_BYTES)?,
-            block: arena.take(BLOCK_BYTES)?,
-        })
-    }
-}
-
-/// Why a log writes no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFailure {
-    /// What was being done.
-    pub doing: &'static str,
-    /// In which segment.
-    pub segment: SegmentId,
-    /// What the system said.
-    pub source: IoError,
-}
-
-impl std::fmt::Display for LogFailure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "cannot {} in {}: {}; this shard writes no more until the directory is opened again",
-            self.doing, self.segment, self.source
-        )
-    }
-}
-
-/// Whether records can be appended now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    /// There is room.
-    Ready,
-    /// Not yet: writes are in flight, or the next segment is being prepared. Ask again next turn.
-    Busy,
-    /// The next segment could not be made: the disk is full, or refuses.
-    NoSpace,
-    /// The log has failed and writes no more.
-    Failed,
-}
-
-/// What the log did so far in this incarnation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogStats {
-    /// Frames with records that were written.
-    pub frames: u64,
-    /// Mark frames that were written.
-    pub marks: u64,
-    /// Records in them.
-    pub records: u64,
-    /// Payload bytes in them.
-    pub payload_bytes: u64,
-    /// Bytes of the frames, headers, tables and padding included.
-    pub frame_bytes: u64,
-    /// Segments that were filled and left.
-    pub rotations: u64,
-}
-
-/// The segment that is being written.
-#[derive(Debug)]
-pub(crate) struct Active {
-    pub(crate) header: SegmentHeader,
-    slot: FileSlot,
-    /// Where the next frame goes.
-    cursor: u64,
-    pub(crate) index: Vec<IndexEntry>,
-    listed: Vec<Listed>,
-    first_sequence: u64,
-    records: u64,
-    payload_bytes: u64,
-}
 
 #[derive(Clone, Copy, Debug)]
 struct InFlight {
@@ -355,15 +221,6 @@ impl<B: IoBackend> Log<B> {
         Room::Ready
     }
 
-    /// Whether the active segment can take a frame of `length` with `entries`, and still its footer and trailer.
-    #[inline]
-    fn segment_has(&self, length: usize, entries: usize) -> bool {
-        let (streams, index) = (self.active.listed.len() + entries, self.active.index.len() + entries);
-        let footer = footer_bytes(streams, index);
-        index <= INDEX_ENTRIES_MAX
-            && self.active.cursor + (length + footer + BLOCK_BYTES) as u64 <= self.active.header.capacity
-    }
-
     /// Appends a record to the open frame.
     ///
     /// # Panics
@@ -485,55 +342,6 @@ impl<B: IoBackend> Log<B> {
         stats.records += u64::from(header.records);
         stats.payload_bytes += open.payload_bytes;
         stats.frame_bytes += u64::from(header.length);
-    }
-
-    /// Goes over to the next segment, if it is ready; the open frame must be empty.
-    fn rotate(&mut self, now: u64) -> bool {
-        let ready = self.next.is_ready() && self.sealing.len() < SEALING_MAX && !self.seal_buffers.is_empty();
-        if !ready {
-            return false;
-        }
-        let used = self.active.cursor;
-        let capacity = grown(used).clamp(SEGMENT_BYTES_FIRST.min(self.config.segment_bytes), self.config.segment_bytes);
-        let number = self.next.header.id.number + 1;
-        let Ok(header) = new_header(&self.config, self.base, number, capacity, now) else {
-            return false;
-        };
-        let slot = self.next.slot.expect("a ready segment has its slot");
-        let next_header = self.next.header;
-        let list = std::mem::take(&mut self.spare_list);
-        let old = std::mem::replace(&mut self.active, Active::new(next_header, slot, self.next_sequence, list));
-        let buffers = self.next.take_buffers();
-        self.next = Preparation::new(header, buffers);
-        self.hurry = false;
-        self.stats.rotations += 1;
-        self.begin_sealing(old);
-        true
-    }
-
-    fn begin_sealing(&mut self, old: Active) {
-        let trailer_at = old.header.capacity - BLOCK_BYTES as u64;
-        let header = FooterHeader {
-            id: old.header.id,
-            incarnation: old.header.incarnation,
-            first_sequence: old.first_sequence,
-            next_sequence: self.next_sequence,
-            position: old.cursor,
-            records: old.records,
-            payload_bytes: old.payload_bytes,
-            last_crc: self.last_crc,
-            streams: old.listed.len() as u32,
-            index: old.index.len() as u32,
-        };
-        let segment = Arc::new(SealedSegment {
-            id: old.header.id,
-            incarnation: old.header.incarnation,
-            end: old.cursor,
-            index: old.index.into_boxed_slice(),
-        });
-        self.sealed.push(Arc::clone(&segment));
-        let buffer = self.seal_buffers.pop().expect("rotate made sure of a buffer");
-        self.sealing.push_back(Sealing::new(segment, old.slot, header, trailer_at, old.listed, buffer));
     }
 
     /// Polls the backend, takes in what completed, raises the mark, and does a turn of the background work.
@@ -691,144 +499,11 @@ impl<B: IoBackend> Log<B> {
         self.stats
     }
 
-    /// Writes and flushes everything, seals the active segment at its true length, removes what was prepared and
-    /// not used. Blocks. Returns where the log ends.
-    ///
-    /// # Errors
-    /// The log's failure, now or before: what was settled stays settled, and the next opening reads the log frame by frame.
-    pub fn close(mut self, now: u64) -> Result<Base, LogError> {
-        self.closing = true;
-        loop {
-            self.submit(now);
-            self.reap(now);
-            if let Some(LogFailure { doing, segment, source }) = self.failure.take() {
-                return Err(LogError::Io { doing, segment, source });
-            }
-            let unsent = self.open.as_ref().is_some_and(|open| !open.is_empty());
-            if !unsent && self.sealing.is_empty() && self.backend.in_flight() == 0 {
-                break;
-            }
-            if self.backend.in_flight() > 0 && !self.has_work() {
-                wait(&mut self.backend, self.active.header.id)?;
-            }
-        }
-        if !self.config.durable {
-            let segment = self.active.header.id;
-            let (flushed, _) = self.backend.run(OpKind::Flush { file: self.active.slot });
-            flushed.map_err(|source| LogError::Io { doing: "flush", segment, source })?;
-        }
-        self.seal_last()
-    }
-
-    fn seal_last(&mut self) -> Result<Base, LogError> {
-        let Active { header, cursor, .. } = self.active;
-        let SegmentHeader { id, .. } = header;
-        let system = |doing, id: SegmentId| move |source| LogError::System { doing, path: id.to_string(), source };
-        let next = self.next.header.id;
-        if self.next.is_begun() {
-            self.backend.remove(next.file_name().as_str()).map_err(system("remove the unused segment", next))?;
-        }
-        if cursor == BLOCK_BYTES as u64 {
-            self.backend.remove(id.file_name().as_str()).map_err(system("remove the unused segment", id))?;
-            return Ok(self.base_now());
-        }
-        let slot = self.active.slot;
-        self.backend.truncate(slot, cursor).map_err(system("cut", id))?;
-        let footer = footer_bytes(self.active.listed.len(), self.active.index.len()) as u64;
-        let list = std::mem::take(&mut self.spare_list);
-        let nothing = Active::new(header, slot, self.next_sequence, list);
-        let mut old = std::mem::replace(&mut self.active, nothing);
-        old.header.capacity = cursor + footer + BLOCK_BYTES as u64;
-        self.begin_sealing(old);
-        while let Some(job) = self.sealing.front_mut() {
-            if job.is_done() {
-                break;
-            }
-            job.advance(&mut self.backend, &self.streams, token::SEAL);
-            self.backend.poll(&mut self.completions);
-            for Completion { result, buffer, .. } in self.completions.drain(..) {
-                job.complete(result, buffer).map_err(|source| LogError::Io {
-                    doing: "write a footer",
-                    segment: id,
-                    source,
-                })?;
-            }
-            if job.is_waiting() {
-                wait(&mut self.backend, id)?;
-            }
-        }
-        Ok(self.base_now())
-    }
-
     /// A segment that this incarnation has left.
     pub(crate) fn sealed_segment(&self, number: u32) -> Option<&SealedSegment> {
         let at = self.sealed.binary_search_by_key(&number, |segment| segment.id.number).ok()?;
         Some(&self.sealed[at])
     }
-
-    /// Where the settled part of the log ends.
-    fn base_now(&self) -> Base {
-        if self.settled == self.base.sequence {
-            return self.base;
-        }
-        let (segment, end) = self.settled_end;
-        Base { sequence: self.settled, end, segment: segment.number, body_crc: self.last_crc }
-    }
-}
-
-impl Active {
-    fn new(header: SegmentHeader, slot: FileSlot, first_sequence: u64, listed: Vec<Listed>) -> Active {
-        let index = Vec::with_capacity(listed.capacity().max(4096));
-        Active { header, slot, cursor: BLOCK_BYTES as u64, index, listed, first_sequence, records: 0, payload_bytes: 0 }
-    }
-}
-
-/// Notes in the index where the streams of a frame begin.
-fn index_frame(active: &mut Active, streams: &mut [Stream], open: &OpenFrame, position: u64) {
-    for (index, entry) in &open.table {
-        let run = &mut streams[*index as usize].active;
-        if run.newest == NO_ENTRY || position - run.newest_position >= INDEX_SPACING_BYTES {
-            let block = (position / BLOCK_BYTES as u64) as u32;
-            active.index.push(IndexEntry { first_offset: entry.first_offset, block, previous: run.newest });
-            run.newest = (active.index.len() - 1) as u32;
-            run.newest_position = position;
-        }
-    }
-}
-
-/// The stream is written in a newer segment than before: what lies in the older one becomes a sealed run.
-#[cold]
-pub(crate) fn leave_segment(stream: &mut Stream, sealing: &mut VecDeque<Sealing>, sealed: &[Arc<SealedSegment>]) {
-    let number = stream.active.segment;
-    if number == 0 {
-        return;
-    }
-    if let Some(job) = sealing.iter_mut().find(|job| job.header.id.number == number) {
-        job.capture(stream);
-    }
-    let at = sealed.binary_search_by_key(&number, |segment| segment.id.number);
-    let at = at.expect("every segment that was left is listed");
-    let ActiveRun { first_offset, newest, .. } = stream.active;
-    stream.runs.push(Run { segment: Arc::clone(&sealed[at]), first_offset, newest });
-    stream.active = ActiveRun::NONE;
-}
-
-/// The capacity of the segment after one of which so much was used. By half as much again the zeroing fell behind a busy
-/// log, and each rotation waited 10 ms for it; by a quarter, none does.
-fn grown(used: u64) -> u64 {
-    blocks_up((used + used / 4) as usize) as u64
-}
-
-fn new_header(config: &LogConfig, base: Base, number: u32, capacity: u64, now: u64) -> Result<SegmentHeader, LogError> {
-    let id = SegmentId { log: config.log, number };
-    let mut salt = [0; 32];
-    getrandom::fill(&mut salt).map_err(|error| LogError::System {
-        doing: "draw a random salt for",
-        path: id.to_string(),
-        source: std::io::Error::other(error.to_string()),
-    })?;
-    let LogConfig { engine, incarnation, .. } = *config;
-    Ok(SegmentHeader { id, engine, incarnation, salt, capacity, created_at: now, base })
 }
 
 fn wait(backend: &mut impl IoBackend, segment: SegmentId) -> Result<(), LogError> {
