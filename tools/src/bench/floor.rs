@@ -2,7 +2,7 @@
 //! copy and chain of the same records. No engine that keeps the promise is faster than the slower of the two.
 
 use crypto::Link;
-use diatreme::{BackendInfo, Mode};
+use diatreme::{BackendInfo, BackendKind, Mode};
 use hdrhistogram::Histogram;
 use iobackend::{
     Arena, Backend, BackendConfig, Buffer, Completion, FileName, FileSlot, IoBackend, IoError, Op, OpKind, OpenMode,
@@ -16,7 +16,15 @@ const MEASURE: Duration = Duration::from_millis(1000);
 /// The part of a file that is written over and over; zeroed before, as the engine does.
 const FILE_BYTES: u64 = 128 << 20;
 const FILE: FileSlot = FileSlot(0);
-const NAME: &str = "floor.tmp";
+
+/// The mode that gives the backend which the engine had.
+pub(crate) fn mode(kind: BackendKind) -> Mode {
+    match kind {
+        BackendKind::Uring => Mode::Uring,
+        BackendKind::Sqpoll => Mode::Sqpoll,
+        _ => Mode::Sync,
+    }
+}
 
 /// The device's own durable writes.
 #[derive(Debug)]
@@ -28,27 +36,30 @@ pub(crate) struct DeviceFloor {
     pub(crate) backend: BackendInfo,
 }
 
-/// Writes frames of `frame_bytes` durably, `depth` at a time, one after the other in a zeroed file in `directory`.
-pub(crate) fn device(directory: &Path, mode: Mode, frame_bytes: usize, depth: usize) -> Result<DeviceFloor, String> {
+/// Writes frames of `frame_bytes` durably, `depth` at a time, one after the other in a zeroed file beside `data_dir`: on the
+/// same file system, and never in a directory that an engine would then refuse.
+pub(crate) fn device(data_dir: &Path, mode: Mode, frame_bytes: usize, depth: usize) -> Result<DeviceFloor, String> {
     let mut arena = Arena::new(depth * frame_bytes + (1 << 20)).map_err(|error| format!("memory: {error}"))?;
+    let data_dir = data_dir.canonicalize().map_err(|error| error.to_string())?;
+    let directory = data_dir.parent().unwrap_or(&data_dir);
+    let name = format!("diatreme-floor-{}.tmp", std::process::id());
     let config = BackendConfig { mode, depth: depth + 1, file_slots: 1, ..BackendConfig::new(directory) };
     let mut backend = iobackend::open(&config, &arena).map_err(|error| error.to_string())?;
     let mut take = |bytes| arena.take(bytes).ok_or_else(|| "memory: the arena is too small".to_owned());
     let zeros = take(1 << 20)?;
     let buffers = (0..depth).map(|_| take(frame_bytes)).collect::<Result<Vec<_>, _>>()?;
-    let result = prepare(&mut backend, zeros)
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", directory.join(&name).display());
+    let result = prepare(&mut backend, &name, zeros)
         .and_then(|()| write_frames(&mut backend, buffers, frame_bytes))
-        .map_err(|error| format!("{NAME}: {error}"));
-    let removed = backend.remove(NAME).map_err(|error| format!("{NAME}: {error}"));
+        .map_err(|error| failed(&error));
+    let removed = backend.remove(&name).map_err(|error| failed(&error));
     let (commits_per_sec, latency_ns) = result?;
     removed?;
     Ok(DeviceFloor { frame_bytes, depth, commits_per_sec, latency_ns, backend: backend.info().clone() })
 }
 
-fn prepare(backend: &mut Backend, mut zeros: Buffer) -> Result<(), IoError> {
-    let name = FileName::new(NAME).expect("a short name");
-    // What an interrupted run left.
-    let _absent = backend.remove(NAME);
+fn prepare(backend: &mut Backend, name: &str, mut zeros: Buffer) -> Result<(), IoError> {
+    let name = FileName::new(name).expect("a short name");
     backend.run(OpKind::Open { file: FILE, name, mode: OpenMode::CreateNew }).0?;
     backend.run(OpKind::Allocate { file: FILE, len: FILE_BYTES }).0?;
     let len = zeros.len();

@@ -6,14 +6,17 @@ mod report;
 
 use crate::engine_args::{BackendArg, CoresArg, DurabilityArg};
 use crate::failure::Failure;
+use crate::report as json;
 use crate::scratch::Scratch;
 use clap::Args as ClapArgs;
-use diatreme::{Cores, Engine, FRAME_CAP_DEFAULT, cores};
+use diatreme::{Cores, Engine, FRAME_CAP_DEFAULT, ShardReport, ShardStats, StartReport, cores};
 use indicatif::{ProgressBar, ProgressStyle};
-use load::Load;
+use load::{Load, Outcomes};
 use report::Report;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::Thread;
 use std::time::Duration;
 
 /// How often the progress is drawn: seldom, for it takes time on a core that is being measured.
@@ -24,10 +27,11 @@ const DRAW_EVERY: Duration = Duration::from_millis(250);
 #[command(after_help = "Example:
   diatreme bench --records 5000000 --payload 100 --json bench.json
 
-Clients append records and keep a window of them in flight (a closed loop). Then the same frames are
-written to the bare device, and the same records are copied and chained in a bare loop: no engine that
-keeps the promise is faster than the slower of the two. Without --data-dir, a fresh directory in the
-current one is used and removed.")]
+Clients append records and keep a window of them in flight (a closed loop). Then frames of the same size
+are written to the bare device, as many at a time as were in flight, and the same records are copied and
+chained in a bare loop: no engine that keeps the promise with such frames is faster than the slower of
+the two. Each floor is one sample of about a second: repeat the run to see the spread. Without
+--data-dir, a fresh directory in the current one is used and removed.")]
 pub(crate) struct Args {
     /// Records to append, over all clients.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -83,47 +87,68 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
+/// Streams over all tenants: each is a chain, and each has a place in the kernel and the log.
+const STREAMS_MAX: u64 = 1 << 20;
+/// Requests in flight over all clients: each has a place in a ring and in the shard.
+const IN_FLIGHT_MAX: u64 = 1 << 22;
+
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if let Some(path) = &args.json {
-        // Before the work, so that an hour's figures are not lost to a slip in a name.
-        std::fs::write(path, "")
-            .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
+    check(args)?;
+    let json = json::Report::open(args.json.as_deref())?;
+    let scratch = Scratch::make(args.data_dir.as_deref(), "bench")?;
+    let report = measure(args, &scratch.path)?;
+    if let Some(json) = json {
+        json.write(&report.figures())?;
     }
-    let directory = Scratch::make(args.data_dir.as_deref(), "bench")?;
-    let report = measure(args, &directory.path)?;
-    report.print();
-    if let Some(path) = &args.json {
-        let text = report.to_json();
-        std::fs::write(path, text).map_err(|error| Failure::output(&path.display().to_string(), &error))?;
+    let text = report.figures().table();
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output("standard output", &error))
+}
+
+fn check(args: &Args) -> Result<(), Failure> {
+    let (streams, in_flight) =
+        (u64::from(args.tenants) * u64::from(args.streams), u64::from(args.clients) * u64::from(args.window));
+    if streams > STREAMS_MAX {
+        return Err(Failure::usage(format!(
+            "--tenants times --streams is {streams}: at most {STREAMS_MAX} are measured"
+        )));
+    }
+    if in_flight > IN_FLIGHT_MAX {
+        return Err(Failure::usage(format!(
+            "--clients times --window is {in_flight}: at most {IN_FLIGHT_MAX} are measured"
+        )));
     }
     Ok(())
 }
 
 fn measure(args: &Args, directory: &Path) -> Result<Report, Failure> {
-    let engine = Engine::builder(directory)
+    let builder = Engine::builder(directory)
         .shards(args.shards)
         .cores(args.cores.0.clone())
         .backend(args.backend.into())
         .durability(args.durability.into())
-        .frame_cap(args.frame_cap)
-        .open()?;
-    let start = engine.report().clone();
-    let shard_cpus: Vec<Option<usize>> = start.shards.iter().map(|shard| shard.cpu).collect();
-    let load = Load {
+        .frame_cap(args.frame_cap);
+    let mut load = Load {
         records: args.records,
         payload: args.payload as usize,
         tenants: args.tenants as usize,
         streams: args.streams as usize,
         clients: args.clients as usize,
         window: args.window as usize,
-        cpus: client_cpus(&args.cores.0, &shard_cpus),
+        cpus: Vec::new(),
     };
+    let engine = builder.clone().open()?;
+    load::make_streams(&engine, &load)?;
+    engine.close()?;
+    let engine = builder.open()?;
+    let start = engine.report().clone();
+    let shard_cpus: Vec<Option<usize>> = start.shards.iter().map(|shard| shard.cpu).collect();
+    load.cpus = client_cpus(&args.cores.0, &shard_cpus);
     let outcomes = with_progress(args.records, |done| load::run(&engine, &load, done))?;
     let stats = engine.close()?;
-    eprintln!("measuring the floors of the device and the processor");
-    let floor = floors(args, directory, &load, &stats, shard_cpus.first().copied().flatten())?;
-    Ok(Report { args: args.clone(), cpus: load.cpus.clone(), start, outcomes, stats, floor })
+    let _nobody_listens = std::io::stderr().write_all(b"measuring the floors of the device and the processor\n");
+    let floor = floors(args, directory, &outcomes, &stats, &start)?;
+    Ok(Report { args: args.clone(), cpus: load.cpus, start, outcomes, stats, floor })
 }
 
 /// The machine's own limits at this run's frames.
@@ -135,28 +160,30 @@ struct Floors {
 fn floors(
     args: &Args,
     directory: &Path,
-    load: &Load,
-    stats: &[diatreme::ShardStats],
-    cpu: Option<usize>,
+    outcomes: &Outcomes,
+    stats: &[ShardStats],
+    start: &StartReport,
 ) -> Result<Floors, Failure> {
     let frames: u64 = stats.iter().map(|shard| shard.log.frames).sum();
     let bytes: u64 = stats.iter().map(|shard| shard.log.frame_bytes).sum();
     let block = log::format::BLOCK_BYTES;
     let frame_bytes =
         ((bytes / frames.max(1)) as usize).next_multiple_of(block).clamp(block, log::limits::FRAME_BYTES_MAX);
-    // As many commits at once as the window fills, and no more than the engine has in flight.
-    let in_flight = (load.clients * load.window) as f64 / f64::from(args.shards);
-    let records_per_commit = (load.records as f64 / frames.max(1) as f64).max(1.0);
-    let depth = ((in_flight / records_per_commit).round() as usize).clamp(1, log::limits::FRAMES_IN_FLIGHT);
-    let (mode, chains) = (args.backend.into(), (args.tenants * args.streams) as usize);
+    // As many commits at once as were in flight on the average (Little's law), and no more than the shards have places for.
+    let commits = outcomes.in_flight(args.records) * frames as f64 / args.records as f64;
+    let depth = (commits.round() as usize).clamp(1, log::limits::FRAMES_IN_FLIGHT * usize::from(args.shards));
+    let Some(ShardReport { cpu, backend }) = start.shards.first() else {
+        unreachable!("an engine has a shard");
+    };
+    let (mode, chains) = (floor::mode(backend.kind), args.tenants as usize * args.streams as usize);
     let measured = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            if let Some(cpu) = cpu {
+            if let Some(cpu) = *cpu {
                 // On the core that the shard had; if that fails, the floor is only noisier.
                 let _pinned = cores::pin(cpu);
             }
             let device = floor::device(directory, mode, frame_bytes, depth)?;
-            Ok(Floors { device, cpu_ns_per_record: floor::copy_and_chain(load.payload, chains) })
+            Ok(Floors { device, cpu_ns_per_record: floor::copy_and_chain(args.payload as usize, chains) })
         });
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
@@ -183,10 +210,24 @@ fn with_progress<T>(records: u64, work: impl FnOnce(&AtomicU64) -> T) -> T {
                 std::thread::park_timeout(DRAW_EVERY);
             }
         });
+        // At the end of the work, also if that is a panic: the drawer must not be waited for in vain.
+        let ending = Ending { over: &over, drawer: drawer.thread() };
         let result = work(&done);
-        over.store(true, Ordering::Relaxed);
-        drawer.thread().unpark();
+        drop(ending);
         bar.finish_and_clear();
         result
     })
+}
+
+/// Tells the drawer of a progress bar that the work is over.
+struct Ending<'a> {
+    over: &'a AtomicBool,
+    drawer: &'a Thread,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.drawer.unpark();
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::{Args, Floors};
 use crate::bench::load::Outcomes;
+use crate::engine_args::DurabilityArg;
 use diatreme::{ShardStats, StartReport};
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ pub(crate) struct Report {
 
 /// The JSON form. Names carry their units; new fields may be added, none changes its meaning.
 #[derive(Serialize)]
-struct Json {
+pub(crate) struct Figures {
     records: u64,
     payload_bytes: u32,
     tenants: u32,
@@ -39,6 +40,8 @@ struct Json {
     log_bytes_per_sec: f64,
     latency_ns: Latency,
     queue_full: u64,
+    /// Throughput times mean latency (Little's law).
+    in_flight_mean: f64,
     commits: u64,
     records_per_commit: f64,
     frame_bytes_mean: f64,
@@ -72,7 +75,7 @@ struct FloorJson {
 }
 
 impl Report {
-    fn json(&self) -> Json {
+    pub(crate) fn figures(&self) -> Figures {
         let Report { args, outcomes, start, .. } = self;
         let seconds = outcomes.elapsed.as_secs_f64().max(1e-9);
         let records_per_sec = args.records as f64 / seconds;
@@ -81,9 +84,9 @@ impl Report {
         let commits = frames.max(1) as f64;
         let records_per_commit = args.records as f64 / commits;
         let floor = self.floor_json(records_per_commit);
-        let tighter = floor.device_records_per_sec.min(floor.cpu_records_per_sec);
+        let tighter = if floor.tighter == "cpu" { floor.cpu_records_per_sec } else { floor.device_records_per_sec };
         let first = &start.shards[0].backend;
-        Json {
+        Figures {
             records: args.records,
             payload_bytes: args.payload,
             tenants: args.tenants,
@@ -105,6 +108,7 @@ impl Report {
             log_bytes_per_sec: frame_bytes as f64 / seconds,
             latency_ns: self.latency(),
             queue_full: outcomes.queue_full,
+            in_flight_mean: outcomes.in_flight(args.records),
             commits: frames,
             records_per_commit,
             frame_bytes_mean: frame_bytes as f64 / commits,
@@ -127,7 +131,9 @@ impl Report {
 
     fn floor_json(&self, records_per_commit: f64) -> FloorJson {
         let Floors { device, cpu_ns_per_record } = &self.floor;
-        // The device is one for all shards; each shard has a processor of its own.
+        // The device is one for all shards; each shard has a processor of its own. What need not be durable does
+        // not have to wait for the device.
+        let unflushed = self.args.durability == DurabilityArg::None;
         let device_records_per_sec = device.commits_per_sec * records_per_commit;
         let cpu_records_per_sec = 1e9 / cpu_ns_per_record * f64::from(self.args.shards);
         FloorJson {
@@ -140,49 +146,44 @@ impl Report {
             cpu_ns_per_record: *cpu_ns_per_record,
             device_records_per_sec,
             cpu_records_per_sec,
-            tighter: if device_records_per_sec < cpu_records_per_sec { "device" } else { "cpu" },
+            tighter: if !unflushed && device_records_per_sec < cpu_records_per_sec { "device" } else { "cpu" },
         }
     }
+}
 
-    pub(crate) fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(&self.json()).expect("numbers and strings are always JSON");
-        text.push('\n');
-        text
-    }
-
-    pub(crate) fn print(&self) {
-        let json = self.json();
-        let (latency, floor) = (&json.latency_ns, &json.floor);
+impl Figures {
+    /// The figures for a person.
+    pub(crate) fn table(&self) -> String {
         let us = |ns: u64| ns as f64 / 1000.0;
-        println!("set-up        {}", self.setup(&json));
-        for note in &json.backend_notes {
-            println!("              {note}");
-        }
-        println!(
+        let (latency, floor) = (&self.latency_ns, &self.floor);
+        let mut lines = vec![format!("set-up        {}", self.setup())];
+        lines.extend(self.backend_notes.iter().map(|note| format!("              {note}")));
+        lines.push(format!(
             "throughput    {:.0} records/s, {:.1} MB/s of payload, {:.1} MB/s of log; {} records in {:.2} s",
-            json.records_per_sec,
-            json.payload_bytes_per_sec / 1e6,
-            json.log_bytes_per_sec / 1e6,
-            json.records,
-            json.elapsed_sec
-        );
-        println!(
-            "latency µs    p50 {:.1}   p90 {:.1}   p99 {:.1}   p99.9 {:.1}   max {:.1}   (mean {:.1})",
+            self.records_per_sec,
+            self.payload_bytes_per_sec / 1e6,
+            self.log_bytes_per_sec / 1e6,
+            self.records,
+            self.elapsed_sec
+        ));
+        lines.push(format!(
+            "latency µs    p50 {:.1}   p90 {:.1}   p99 {:.1}   p99.9 {:.1}   max {:.1}   (mean {:.1}; {:.0} in flight on the average)",
             us(latency.p50),
             us(latency.p90),
             us(latency.p99),
             us(latency.p999),
             us(latency.max),
-            latency.mean / 1000.0
-        );
-        println!(
+            latency.mean / 1000.0,
+            self.in_flight_mean
+        ));
+        lines.push(format!(
             "commits       {}, {:.1} records and {:.1} KiB each",
-            json.commits,
-            json.records_per_commit,
-            json.frame_bytes_mean / 1024.0
-        );
-        println!(
-            "floor device  {:.0} commits/s at {} KiB, depth {} ({}): p50 {:.1} µs, p99 {:.1} µs = {:.0} records/s",
+            self.commits,
+            self.records_per_commit,
+            self.frame_bytes_mean / 1024.0
+        ));
+        lines.push(format!(
+            "floor device  {:.0} commits/s at {} KiB, depth {} ({}): p50 {:.1} µs, p99 {:.1} µs = {:.0} records/s in such frames",
             floor.device_commits_per_sec,
             floor.frame_bytes / 1024,
             floor.depth,
@@ -190,32 +191,37 @@ impl Report {
             us(floor.device_p50_ns),
             us(floor.device_p99_ns),
             floor.device_records_per_sec
-        );
-        println!(
+        ));
+        lines.push(format!(
             "floor cpu     {:.1} ns to copy and chain a record ({}) = {:.0} records/s",
-            floor.cpu_ns_per_record, json.chain, floor.cpu_records_per_sec
-        );
-        println!("ratio         {:.0} % of the tighter floor, the {}", json.ratio_to_floor * 100.0, floor.tighter);
+            floor.cpu_ns_per_record, self.chain, floor.cpu_records_per_sec
+        ));
+        lines.push(format!(
+            "ratio         {:.0} % of the tighter floor, the {}\n",
+            self.ratio_to_floor * 100.0,
+            floor.tighter
+        ));
+        lines.join("\n")
     }
 
-    fn setup(&self, json: &Json) -> String {
+    fn setup(&self) -> String {
         let cpu = |cpu: &Option<usize>| cpu.map_or("unpinned".into(), |cpu| format!("CPU {cpu}"));
-        let shards: Vec<String> = json.shard_cpus.iter().map(cpu).collect();
+        let shards: Vec<String> = self.shard_cpus.iter().map(cpu).collect();
         let clients =
-            if json.client_cpus.is_empty() { "unpinned".into() } else { format!("CPU {:?}", json.client_cpus) };
+            if self.client_cpus.is_empty() { "unpinned".into() } else { format!("CPU {:?}", self.client_cpus) };
         format!(
-            "{} shard(s) on {}, {} client(s) {}, {} in flight each; {} tenants × {} streams; {} bytes a record; {}; {}, {} I/O",
-            json.shards,
+            "{} shard(s) on {}, {} client(s) {}, window {} each; {} tenants × {} streams; {} bytes a record; {}; {}, {} I/O",
+            self.shards,
             shards.join(", "),
-            json.clients,
+            self.clients,
             clients,
-            json.window,
-            json.tenants,
-            json.streams_per_tenant,
-            json.payload_bytes,
-            json.durability,
-            json.backend,
-            if json.direct_io { "direct" } else { "buffered" }
+            self.window,
+            self.tenants,
+            self.streams_per_tenant,
+            self.payload_bytes,
+            self.durability,
+            self.backend,
+            if self.direct_io { "direct" } else { "buffered" }
         )
     }
 }
