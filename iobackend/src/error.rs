@@ -84,6 +84,13 @@ impl IoError {
         matches!(self, Self::Os { errno, .. } if *errno == libc::ENOENT)
     }
 
+    /// Whether the device could not give back what was written: it is gone, and what lies around it may not be. The
+    /// block layer has a number for a medium error, one for a failed integrity check, and one for the rest.
+    #[must_use]
+    pub fn is_bad_sector(&self) -> bool {
+        matches!(self, Self::Os { operation: Operation::Read, errno: libc::EIO | libc::ENODATA | libc::EILSEQ })
+    }
+
     /// Whether the name is taken already.
     #[must_use]
     pub fn is_already_exists(&self) -> bool {

@@ -32,7 +32,7 @@ pub use format::Fault;
 pub use format::segment::SegmentId;
 pub use index::{Run, SealedSegment};
 pub use inspect::{SegmentShape, Sight, inspect_segment, log_segments};
-pub use manifest::{ManifestRead, read_manifest, write_manifest};
+pub use manifest::{BadCopy, ManifestRead, read_manifest, write_manifest};
 pub use read::{ReadError, ReadRequest, ReadyRead};
 pub use recover::{CatalogRecord, Recovered, Torn, recover, scan_buffer};
 pub use scan::SCAN_BUFFER_BYTES;

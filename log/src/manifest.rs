@@ -20,6 +20,36 @@ pub struct ManifestRead {
     pub present: [bool; 2],
 }
 
+/// A copy of the manifest that is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadCopy {
+    /// Its name.
+    pub name: &'static str,
+    /// What is wrong with it; `None` if it is missing.
+    pub fault: Option<Fault>,
+}
+
+impl std::fmt::Display for BadCopy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.fault {
+            Some(fault) => write!(f, "{}: {fault}", self.name),
+            None => write!(f, "{}: missing", self.name),
+        }
+    }
+}
+
+impl ManifestRead {
+    /// The copies that are missing or bad.
+    #[must_use]
+    pub fn bad_copies(&self) -> Vec<BadCopy> {
+        let copies = COPIES.into_iter().zip(self.faults).zip(self.present);
+        copies
+            .filter(|((_, fault), present)| fault.is_some() || !present)
+            .map(|((name, fault), _)| BadCopy { name, fault })
+            .collect()
+    }
+}
+
 /// Reads both copies.
 ///
 /// # Errors
@@ -61,11 +91,15 @@ fn read_copy<B: IoBackend>(backend: &mut B, buffer: &mut Option<Buffer>, name: &
     let block = buffer.take().expect("the buffer is back between operations");
     let (read, block) = backend.run(OpKind::Read { file: SLOT, at: 0, buffer: block, len });
     *buffer = block;
-    read.map_err(|error| system("read", name, error))?;
+    match read {
+        Err(error) if error.is_bad_sector() => return Ok(Some(Err(Fault::Unreadable))),
+        read => read.map_err(|error| system("read", name, error))?,
+    }
     Ok(buffer.as_ref().map(|block| Manifest::decode(&block[..len])))
 }
 
-/// Writes both copies, one after the other, each durable before the next is touched, so that one is always whole.
+/// Writes both copies, one after the other, each durable before the next is touched, so that one is always whole: the
+/// newest intact one is written last, since the other may be the bad one.
 ///
 /// # Errors
 /// What the system refuses.
@@ -74,7 +108,9 @@ pub fn write_manifest<B: IoBackend>(
     buffer: &mut Option<Buffer>,
     manifest: &Manifest,
 ) -> Result<(), LogError> {
-    for name in COPIES {
+    let [a, b] = [COPIES[0], COPIES[1]].map(|name| read_copy(backend, buffer, name));
+    let order = if generation(a?) > generation(b?) { [COPIES[1], COPIES[0]] } else { COPIES };
+    for name in order {
         let made = match open(backend, name, OpenMode::ReadWrite) {
             Ok(()) => false,
             Err(error) if error.is_not_found() => {
@@ -95,6 +131,11 @@ pub fn write_manifest<B: IoBackend>(
         }
     }
     Ok(())
+}
+
+/// `None`, which is below every generation, for a copy that is missing or bad.
+fn generation(copy: Option<Copy>) -> Option<u64> {
+    Some(copy?.ok()?.generation)
 }
 
 fn open<B: IoBackend>(backend: &mut B, name: &str, mode: OpenMode) -> Result<(), IoError> {

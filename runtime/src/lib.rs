@@ -38,6 +38,7 @@ pub use client::{Appended, Client, Completion, Head, Named, Outcome, Record, Str
 pub use engine::{Engine, ShardReport, StartReport};
 pub use error::{CallError, OpenError};
 pub use lock::DirectoryLock;
+pub use log::BadCopy;
 pub use recovery::RecoveryReport;
 
 /// The choice of an I/O backend, and what was chosen.

@@ -6,7 +6,7 @@ use iobackend::{Arena, Backend, BackendConfig, Buffer, IoBackend, Mode};
 use kernel::{Kernel, Limits, RecordKind, ReplayedRecord, StreamId, StreamSummary, TenantId};
 use log::format::manifest::{COPIES, Manifest};
 use log::format::segment::{Base, log_directory, parse_log_directory};
-use log::{CatalogRecord, Damage, LogError, Recovered, SCAN_BUFFER_BYTES, StreamStart, Torn};
+use log::{BadCopy, CatalogRecord, Damage, LogError, Recovered, SCAN_BUFFER_BYTES, StreamStart, Torn};
 use router::Placement;
 use shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +23,8 @@ pub struct RecoveryReport {
     pub segments: usize,
     /// Segments that had to be read frame by frame.
     pub scanned: usize,
+    /// Copies of the manifest that were bad or missing: the other one served, and both were written anew.
+    pub manifest_faults: Vec<BadCopy>,
     /// Tails that were never acknowledged, and were cut.
     pub torn: Vec<Torn>,
     /// Acknowledged data that is damaged. It is refused; all else is served.
@@ -64,8 +66,12 @@ pub(crate) fn recover(root: &Path, shards: u16) -> Result<Directory, OpenError> 
     let existing = check_names(&mut cold.backend)?;
     let read = log::read_manifest(&mut cold.backend, &mut cold.buffer)?;
     let mut report = RecoveryReport::default();
+    let bad_copies = read.bad_copies();
     let mut manifest = match read.manifest {
-        Some(manifest) => manifest,
+        Some(manifest) => {
+            report.manifest_faults = bad_copies;
+            manifest
+        }
         None if existing.is_empty() && read.present == [false; 2] => {
             report.created = true;
             Manifest { engine: crate::engine::random()?, ..Manifest::default() }

@@ -64,6 +64,8 @@ pub(crate) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 pub enum Fault {
     /// The file ends before the structure does.
     Cut,
+    /// The device does not give it back.
+    Unreadable,
     /// All zero: never written.
     Unwritten,
     /// Another magic number.
@@ -90,6 +92,7 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Fault::Cut => "the file ends here",
+            Fault::Unreadable => "the device reports a read error",
             Fault::Unwritten => "nothing is written here",
             Fault::Magic => "not the expected structure",
             Fault::Version(found) => {

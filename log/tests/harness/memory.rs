@@ -6,7 +6,7 @@ use iobackend::{
     Arena, BackendConfig, BackendInfo, Completion, FileSlot, IoBackend, IoError, Mode, Op, OpKind, OpenMode, Operation,
     Parker, Waker,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
@@ -86,6 +86,8 @@ pub struct Disk {
     stable_names: BTreeMap<String, usize>,
     pub plan: Option<Plan>,
     pub operations: u64,
+    /// Sectors that the device does not give back, by file, until they are written again.
+    bad_sectors: BTreeSet<(usize, u64)>,
     /// The kinds of operations that a plan made fail.
     pub failed: Vec<Operation>,
     dark: bool,
@@ -102,6 +104,16 @@ impl Disk {
     pub fn file(&mut self, name: &str) -> &mut Bytes {
         let inode = self.names[name];
         &mut self.inodes[inode].now
+    }
+
+    /// From now on a read of the sector at `at` fails.
+    pub fn add_bad_sector(&mut self, name: &str, at: u64) {
+        self.bad_sectors.insert((self.names[name], at / SECTOR as u64));
+    }
+
+    fn is_bad(&self, inode: usize, at: u64, len: usize) -> bool {
+        let sectors = at / SECTOR as u64..(at + len as u64).div_ceil(SECTOR as u64);
+        self.bad_sectors.range((inode, sectors.start)..(inode, sectors.end)).next().is_some()
     }
 
     /// What a power cut leaves of a file.
@@ -211,6 +223,8 @@ impl Disk {
             }
             Outcome::Fail(_, errno) => return Err(IoError::from_errno(operation, errno)),
         };
+        let sectors = at / SECTOR as u64..(at + bytes.len() as u64) / SECTOR as u64;
+        self.bad_sectors.retain(|(of, sector)| *of != inode || !sectors.contains(sector));
         now.write(at, bytes);
         if durable {
             stable.write(at, bytes);
@@ -357,6 +371,9 @@ impl MemoryBackend {
         let mut disk = self.memory.disk();
         disk.go(operation)?;
         let wanted = out.len();
+        if disk.is_bad(inode, at, wanted) {
+            return Err(IoError::from_errno(operation, EIO));
+        }
         let got = disk.inodes[inode].now.read(at, out);
         if got == wanted { Ok(()) } else { Err(IoError::Short { operation, wanted, got }) }
     }
