@@ -31,24 +31,55 @@ enum End {
     Full,
 }
 
+impl End {
+    fn waits(&self) -> bool {
+        matches!(self, End::Blocked)
+    }
+}
+
 impl<B: IoBackend> Shard<B> {
-    /// Takes requests from all ports in turn, a batch each, until all are empty or the turn's share is taken.
+    /// Takes requests from all ports in turn, a batch each, until all are empty or the turn's share is taken. The port
+    /// that waits for the log's room is asked before: what room there is, is not taken by the same one every time.
     pub(crate) fn drain(&mut self, now: u64) -> Drained {
         let mut drained = Drained { requests: 0, rings_empty: true, blocked: false };
         let count = self.ports.len();
+        let first = self.waiting.take().filter(|&at| at < count);
+        let still = first.is_some_and(|at| self.drain_next(at, now, &mut drained).waits());
         let mut idle = 0;
         let mut at = self.last_drained;
         while idle < count && drained.requests < TURN_REQUESTS {
             at = if at + 1 < count { at + 1 } else { 0 };
-            let (taken, end) = self.drain_port(at, now);
-            drained.requests += taken;
-            drained.blocked |= matches!(end, End::Blocked);
+            if still && first == Some(at) {
+                idle += 1;
+                continue;
+            }
+            let end = self.drain_next(at, now, &mut drained);
             idle = if matches!(end, End::Limit) { 0 } else { idle + 1 };
         }
         self.last_drained = at;
+        if still {
+            self.waiting = first;
+        }
+        if let Some(at) = self.waiting {
+            self.last_waiting = at;
+        }
         drained.rings_empty = idle >= count;
         self.requests += drained.requests as u64;
         drained
+    }
+
+    /// Drains a port, and notes whether it is to be the first of the next turn: of those that got nothing, the next one
+    /// behind the port that was the first before.
+    fn drain_next(&mut self, at: usize, now: u64, drained: &mut Drained) -> End {
+        let (taken, end) = self.drain_port(at, now);
+        drained.requests += taken;
+        drained.blocked |= end.waits();
+        if taken == 0 && end.waits() {
+            let count = self.ports.len();
+            let behind = |at: usize| (at + 2 * count - self.last_waiting.min(count) - 1) % count;
+            self.waiting = self.waiting.filter(|&other| behind(other) <= behind(at)).or(Some(at));
+        }
+        end
     }
 
     fn drain_port(&mut self, at: usize, now: u64) -> (usize, End) {

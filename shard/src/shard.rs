@@ -117,6 +117,9 @@ pub struct Shard<B> {
     /// The port that had the last turn to be drained, and the one that had the last turn to read.
     pub(crate) last_drained: usize,
     pub(crate) last_read: usize,
+    /// The port that is drained first in the next turn, since the log had no room for it, and the last one that was.
+    pub(crate) waiting: Option<usize>,
+    pub(crate) last_waiting: usize,
     /// When the open frame is closed.
     grouping: Grouping,
     pub(crate) effects: Effects,
@@ -150,6 +153,8 @@ impl<B: IoBackend> Shard<B> {
             places: 0,
             last_drained: 0,
             last_read: 0,
+            waiting: None,
+            last_waiting: 0,
             grouping: Grouping::default(),
             effects: Effects::new(crate::limits::REQUEST_RECORDS_MAX as usize),
             pending: VecDeque::new(),

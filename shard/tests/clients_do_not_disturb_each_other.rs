@@ -120,6 +120,49 @@ fn a_client_with_many_reads_leaves_places_to_others() {
     }
 }
 
+/// Each record of some clients is a frame of its own. The same port was the first in every turn, and took the only frame that
+/// had become free: the small append of another client found no room, for as long as the stream went on.
+#[test]
+fn room_in_the_log_goes_around() {
+    const STREAMING: usize = 3;
+    let root = directory();
+    let mut rig = Rig::open(root.path());
+    let stream = rig.streams(1)[0];
+    let mut streaming: Vec<Client> = (0..STREAMING).map(|_| rig.client(64)).collect();
+    let mut small = rig.client(1);
+    rig.turn();
+    rig.faults.borrow_mut().hold_frames = true;
+    let mut sent = [0; STREAMING];
+    let mut answered = [0; STREAMING];
+    let mut first = 0;
+    let mut small_after = None;
+    for completions in 0..40 {
+        for (client, sent) in streaming.iter_mut().zip(&mut sent) {
+            *sent += usize::from(client.try_send(&append(stream, &[&[7; 1 << 20]])).is_some());
+        }
+        // The log has no room left, and nothing moves until a frame is written.
+        rig.run();
+        if completions == 8 {
+            small.append(stream, b"small");
+            rig.run();
+            first = completions;
+        }
+        rig.faults.borrow_mut().release(0);
+        rig.run();
+        for (client, answered) in streaming.iter_mut().zip(&mut answered) {
+            *answered += client.take().len();
+        }
+        if let [answer] = &small.take()[..] {
+            appended(answer);
+            small_after = Some(completions - first);
+        }
+    }
+    assert!(small_after.is_some_and(|after| after <= 4 + STREAMING + 1), "{small_after:?}");
+    let (least, most) = (answered.iter().min().unwrap(), answered.iter().max().unwrap());
+    assert!(*least > 0 && most - least <= 2, "{answered:?}");
+    rig.faults.borrow_mut().release_all();
+}
+
 #[test]
 fn a_client_that_leaves_with_requests_in_flight_leaves_nothing_behind() {
     let root = directory();
