@@ -359,3 +359,25 @@ fn an_incarnation_that_wrote_nothing() {
         assert_eq!(memory.verify().damage, []);
     }
 }
+
+/// An opening pinned what it adopted in the header of its first segment, and nothing else knows of it: the manifest is an
+/// older one, and the new segment has no frame.
+#[test]
+fn what_an_opening_adopted_is_not_torn_later() {
+    let memory = Memory::default();
+    let mut session = open(&memory, &Model::default());
+    let manifests: Vec<_> = ["manifest.a", "manifest.b"].map(|name| (name, memory.disk().file(name).clone())).into();
+    harness::matrix::write_rounds(&mut session, 4);
+    let model = session.crash();
+    open(&memory, &model).crash();
+    let last = frames(&memory.disk().file(FIRST).data).pop().expect("there are frames");
+    memory.disk().file(FIRST).truncate(last.bytes.start);
+    for (name, old) in manifests {
+        *memory.disk().file(name) = old;
+    }
+    assert!(!memory.verify().damage.is_empty());
+    let session = open(&memory, &model);
+    let damage = &session.recovered.damage;
+    assert!(damage.iter().any(|damage| damage.bytes.start <= last.bytes.start), "{damage:?}");
+    assert_eq!((session.recovered.torn.clone(), session.recovered.frozen.len()), (None, KEYS.len()));
+}
