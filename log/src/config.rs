@@ -17,7 +17,7 @@ pub struct LogConfig {
     pub engine: [u8; 16],
     /// This opening's id.
     pub incarnation: [u8; 16],
-    /// The largest segment, in bytes.
+    /// The largest segment, in bytes; whole blocks.
     pub segment_bytes: u64,
     /// A frame closes when it has reached this many bytes.
     pub frame_cap: usize,
@@ -31,9 +31,10 @@ impl LogConfig {
     /// # Errors
     /// A sentence that names the limit.
     pub fn check(&self) -> Result<(), String> {
-        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
+        let range = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
+        if !range.contains(&self.segment_bytes) || !self.segment_bytes.is_multiple_of(BLOCK_BYTES as u64) {
             return Err(format!(
-                "a segment of {} bytes: choose {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}",
+                "segments of {} bytes: choose {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}, a multiple of {BLOCK_BYTES}",
                 self.segment_bytes
             ));
         }
@@ -130,4 +131,26 @@ pub struct LogStats {
     pub frame_bytes: u64,
     /// Segments that were filled and left.
     pub rotations: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 100,000,000 bytes were taken, and the shard panicked when the second segment, of that length, was zeroed: its last
+    /// piece was no whole block.
+    #[test]
+    fn a_segment_that_is_not_whole_blocks_is_refused() {
+        let check = |segment_bytes, frame_cap| {
+            let (log, engine, incarnation) = (0, [0; 16], [0; 16]);
+            LogConfig { log, engine, incarnation, segment_bytes, frame_cap, durable: true }.check()
+        };
+        assert_eq!(check(SEGMENT_BYTES_MIN, FRAME_CAP_MIN), Ok(()));
+        assert_eq!(check(SEGMENT_BYTES_MAX, FRAME_BYTES_MAX), Ok(()));
+        for bytes in [0, SEGMENT_BYTES_MIN - 4096, SEGMENT_BYTES_MIN + 1, 100_000_000, SEGMENT_BYTES_MAX + 4096] {
+            let refused = check(bytes, FRAME_CAP_MIN).unwrap_err();
+            assert!(refused.contains(&format!("segments of {bytes} bytes")), "{refused}");
+        }
+        assert!(check(SEGMENT_BYTES_MIN, FRAME_CAP_MIN - 1).unwrap_err().contains("frame cap"));
+    }
 }
