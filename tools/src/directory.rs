@@ -3,14 +3,9 @@
 use crate::failure::Failure;
 use iobackend::{Arena, Backend, BackendConfig, Buffer, IoBackend, Mode};
 use log::format::manifest::{COPIES, Manifest};
-use log::format::segment::parse_log_directory;
+use log::format::{RootName, root_name};
 use log::{Fault, LogError, ManifestRead, SCAN_BUFFER_BYTES};
 use std::path::Path;
-
-/// The lock's file (`docs/format.md`, "Directory").
-const LOCK: &str = "LOCK";
-/// What a file system keeps at its root.
-const LOST_AND_FOUND: &str = "lost+found";
 
 /// What the names in a data directory say.
 #[derive(Debug, Default)]
@@ -33,10 +28,10 @@ pub(crate) fn survey(path: &Path) -> Result<Survey, Failure> {
     let mut survey = Survey::default();
     let mut foreign = None;
     for name in reader.backend.list(".").map_err(|error| unreadable(&error))? {
-        match parse_log_directory(&name) {
-            Some(log) => survey.logs.push(log),
-            None if COPIES.contains(&name.as_str()) => survey.manifest = true,
-            None if [LOCK, LOST_AND_FOUND].contains(&name.as_str()) => {}
+        match root_name(&name) {
+            Some(RootName::Log(log)) => survey.logs.push(log),
+            Some(RootName::Manifest) => survey.manifest = true,
+            Some(RootName::Ignored) => {}
             None => foreign = Some(name),
         }
     }

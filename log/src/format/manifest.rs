@@ -93,17 +93,24 @@ impl Manifest {
         if &fixed[0..8] != MAGIC {
             return Err(Fault::Magic);
         }
+        // A later version may have another shape; this far all versions are alike.
         let used = u32_at(fixed, 12) as usize;
-        let (logs, overrides) = (usize::from(u16_at(fixed, 50)), u32_at(fixed, 52) as usize);
-        if used != FIXED_BYTES + logs * FRONTIER_BYTES + overrides.saturating_mul(OVERRIDE_BYTES) + 4 {
+        let whole = bytes.get(..used).ok_or(Fault::Cut)?;
+        if used < FIXED_BYTES + 4 {
             return Err(Fault::Shape);
         }
-        let whole = bytes.get(..used).ok_or(Fault::Cut)?;
         if u32_at(whole, used - 4) != crc(&whole[..used - 4]) {
             return Err(Fault::HeaderChecksum);
         }
         if u16_at(fixed, 8) != VERSION {
             return Err(Fault::Version(u16_at(fixed, 8)));
+        }
+        let (logs, overrides) = (usize::from(u16_at(fixed, 50)), u32_at(fixed, 52) as usize);
+        if logs > LOGS_MAX || overrides > OVERRIDES_MAX {
+            return Err(Fault::Shape);
+        }
+        if used != FIXED_BYTES + logs * FRONTIER_BYTES + overrides * OVERRIDE_BYTES + 4 {
+            return Err(Fault::Shape);
         }
         let padding = bytes.get(used..blocks_up(used)).ok_or(Fault::Cut)?;
         if padding.iter().any(|&byte| byte != 0) {
@@ -149,6 +156,40 @@ mod tests {
             assert!(Manifest::decode(&bytes).is_err(), "byte {at}");
             bytes[at] ^= 1;
             assert!(Manifest::decode(&bytes[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    fn with_sum(mut bytes: Vec<u8>, used: usize) -> Vec<u8> {
+        put_u32(&mut bytes, 12, used as u32);
+        let sum = crc(&bytes[..used - 4]);
+        put_u32(&mut bytes, used - 4, sum);
+        bytes
+    }
+
+    /// The shape was looked at before the version, so a later program's manifest read as a damaged one of ours.
+    #[test]
+    fn a_manifest_of_a_later_version_is_told_by_its_version_whatever_its_shape() {
+        let manifest = Manifest { frontiers: vec![Base::default(); 2], ..Manifest::default() };
+        let mut bytes = vec![0; manifest.encoded_bytes()];
+        manifest.encode(&mut bytes);
+        put_u16(&mut bytes, 8, VERSION + 1);
+        for used in [60, 160, 3_000] {
+            assert_eq!(Manifest::decode(&with_sum(bytes.clone(), used)), Err(Fault::Version(VERSION + 1)));
+        }
+        assert_eq!(Manifest::decode(&with_sum(bytes.clone(), 59)), Err(Fault::Shape));
+    }
+
+    /// More logs than there may be were taken, and the next manifest that was written panicked.
+    #[test]
+    fn counts_above_the_limits_are_refused() {
+        for (logs, overrides) in [(LOGS_MAX + 1, 0), (usize::from(u16::MAX), 0), (0, OVERRIDES_MAX + 1)] {
+            let used = FIXED_BYTES + logs * FRONTIER_BYTES + overrides * OVERRIDE_BYTES + 4;
+            let mut bytes = vec![0; blocks_up(used)];
+            Manifest::default().encode(&mut bytes);
+            bytes[56..].fill(0);
+            put_u16(&mut bytes, 50, logs as u16);
+            put_u32(&mut bytes, 52, overrides as u32);
+            assert_eq!(Manifest::decode(&with_sum(bytes, used)), Err(Fault::Shape), "{logs} {overrides}");
         }
     }
 }

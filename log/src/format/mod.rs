@@ -58,6 +58,30 @@ pub(crate) fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     raw
 }
 
+/// What a name in the data directory stands for (`docs/format.md`, "Directory").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootName {
+    /// The directory of a log.
+    Log(u16),
+    /// A copy of the manifest.
+    Manifest,
+    /// The lock, or what a file system keeps at its root: neither is looked into.
+    Ignored,
+}
+
+/// The name of the lock's file.
+pub const LOCK: &str = "LOCK";
+
+/// What a name in the data directory stands for; `None` if it is none of ours.
+#[must_use]
+pub fn root_name(name: &str) -> Option<RootName> {
+    match name {
+        LOCK | "lost+found" => Some(RootName::Ignored),
+        name if manifest::COPIES.contains(&name) => Some(RootName::Manifest),
+        name => segment::parse_log_directory(name).map(RootName::Log),
+    }
+}
+
 /// Why bytes are not the structure that was expected in their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -112,6 +136,18 @@ impl std::fmt::Display for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An engine opened a directory at the root of a file system, with `lost+found` in it, and `verify` refused it.
+    #[test]
+    fn every_name_is_ours_or_is_not_for_whoever_asks() {
+        assert_eq!(root_name("shard-0012"), Some(RootName::Log(12)));
+        assert_eq!(root_name("manifest.b"), Some(RootName::Manifest));
+        assert_eq!(root_name("LOCK"), Some(RootName::Ignored));
+        assert_eq!(root_name("lost+found"), Some(RootName::Ignored));
+        for name in ["", ".", "lock", "manifest.c", "manifest", "shard-1024", "shard-12", "notes.txt"] {
+            assert_eq!(root_name(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn crc_is_castagnoli() {

@@ -1,5 +1,6 @@
 //! A segment's header block, and the names of segment files.
 
+use super::manifest::LOGS_MAX;
 use super::{BLOCK_BYTES, Fault, VERSION, array_at, crc, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
 use iobackend::FileName;
 
@@ -35,11 +36,11 @@ pub fn log_directory(log: u16) -> String {
     format!("shard-{log:04}")
 }
 
-/// The log that a directory of this name holds, if the name is one that [`log_directory`] gives.
+/// The log that a directory of this name holds, if the name is one that [`log_directory`] gives for a log that may be.
 #[must_use]
 pub fn parse_log_directory(name: &str) -> Option<u16> {
     let log = name.strip_prefix("shard-")?.parse().ok()?;
-    (log_directory(log) == name).then_some(log)
+    (usize::from(log) < LOGS_MAX && log_directory(log) == name).then_some(log)
 }
 
 /// The number of the segment in a file of this name, if the name is a segment's.
@@ -148,6 +149,11 @@ mod tests {
         assert_eq!(parse_log_directory("shard-0003"), Some(3));
         for name in ["12.seg", "00000000.seg", "0000001x.seg", "00000012.seg.bak", "+0000012.seg", ""] {
             assert_eq!(parse_segment_name(name), None, "{name}");
+        }
+        assert_eq!(parse_log_directory("shard-1023"), Some(1023));
+        // No log has such a number: an opening made directories up to it, and then panicked.
+        for name in ["shard-1024", "shard-65535"] {
+            assert_eq!(parse_log_directory(name), None, "{name}");
         }
         for name in ["shard-3", "shard-00003", "shard-70000", "shards-0003"] {
             assert_eq!(parse_log_directory(name), None, "{name}");

@@ -18,7 +18,8 @@ pub(super) fn join(read: &ManifestRead, examined: Vec<Examined>, logs: usize) ->
     let found = examined.last().map_or(0, |segment| usize::from(segment.outline.id.log) + 1);
     let mut segments = examined.into_iter().peekable();
     let mut streams: Map<Vec<Stretch>> = Map::default();
-    for log in 0..listed.max(found) as u16 {
+    for log in 0..listed.max(found) {
+        let log = u16::try_from(log).expect("a log's number is below LOGS_MAX");
         let mut of_log = Vec::new();
         while let Some(segment) = segments.next_if(|segment| segment.outline.id.log == log) {
             of_log.push(segment);

@@ -7,8 +7,8 @@ mod examine;
 mod join;
 
 use crate::error::{Damage, LogError};
-use crate::format::manifest::COPIES;
-use crate::format::segment::{SegmentId, parse_log_directory};
+use crate::format::segment::SegmentId;
+use crate::format::{RootName, root_name};
 use crate::manifest::read_manifest;
 use crate::recover::segment_numbers;
 #[cfg(doc)]
@@ -18,9 +18,6 @@ use examine::examine;
 use iobackend::{Buffer, FileSlot, IoBackend, OpenMode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Where the lock of a directory lies; it is empty, and not ours to look into.
-const LOCK: &str = "LOCK";
 
 /// What verification found.
 #[derive(Clone, Debug, Default)]
@@ -91,13 +88,14 @@ type AllSegments = (Vec<SegmentId>, usize, u64);
 
 fn all_segments<B: IoBackend>(backend: &mut B, buffer: &mut Option<Buffer>) -> Result<AllSegments, LogError> {
     let names = backend.list(".").map_err(|source| LogError::System { doing: "list", path: ".".into(), source })?;
-    let foreign = |name: &&String| {
-        name.as_str() != LOCK && !COPIES.contains(&name.as_str()) && parse_log_directory(name).is_none()
-    };
-    if let Some(name) = names.iter().find(foreign) {
-        return Err(LogError::Foreign { path: name.clone() });
+    let mut logs = Vec::new();
+    for name in names {
+        match root_name(&name) {
+            Some(RootName::Log(log)) => logs.push(log),
+            Some(RootName::Manifest | RootName::Ignored) => {}
+            None => return Err(LogError::Foreign { path: name }),
+        }
     }
-    let logs: Vec<u16> = names.iter().filter_map(|name| parse_log_directory(name)).collect();
     let mut ids = Vec::new();
     let mut total = 0;
     for &log in &logs {
