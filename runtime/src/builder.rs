@@ -4,9 +4,12 @@ use crate::engine::Engine;
 use crate::{OpenError, cores};
 use iobackend::Mode;
 use kernel::TenantId;
+use log::LogConfig;
 use log::format::manifest::{LOGS_MAX, OVERRIDES_MAX};
-use log::limits::{FRAME_BYTES_MAX, FRAME_CAP_MIN, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use log::limits::SEGMENT_BYTES_DEFAULT;
+use router::Placement;
 use shard::limits::REQUEST_PAYLOAD_MAX;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What an answer to an append promises.
@@ -46,7 +49,8 @@ pub struct Builder {
     pub(crate) frame_cap: usize,
     pub(crate) segment_bytes: u64,
     pub(crate) record_bytes_max: u32,
-    pub(crate) places: Vec<(TenantId, u16)>,
+    /// Tenants placed by hand, or no more, in the order in which it was said.
+    pub(crate) places: Vec<(TenantId, Option<u16>)>,
 }
 
 impl Builder {
@@ -99,7 +103,7 @@ impl Builder {
         self
     }
 
-    /// The largest segment, in bytes.
+    /// The largest segment, in bytes: a multiple of 4096.
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u64) -> Builder {
         self.segment_bytes = bytes;
@@ -113,10 +117,17 @@ impl Builder {
         self
     }
 
-    /// Places a tenant on a shard by hand. The directory remembers it.
+    /// Places a tenant on a shard by hand. The directory remembers it, also over openings with too few shards for it.
     #[must_use]
     pub fn place(mut self, tenant: &str, shard: u16) -> Builder {
-        self.places.push((TenantId::of_name(tenant), shard));
+        self.places.push((TenantId::of_name(tenant), Some(shard)));
+        self
+    }
+
+    /// Takes back what [`place`](Self::place) said of a tenant, now or at an earlier opening: it lives where the hash has it.
+    #[must_use]
+    pub fn unplace(mut self, tenant: &str) -> Builder {
+        self.places.push((TenantId::of_name(tenant), None));
         self
     }
 
@@ -129,6 +140,7 @@ impl Builder {
         Engine::open(&self)
     }
 
+    /// All that can be said before the disk is touched.
     fn check(&self) -> Result<(), OpenError> {
         let refuse = |text: String| Err(OpenError::Config(text));
         if self.shards.is_some_and(|shards| shards == 0 || usize::from(shards) > LOGS_MAX) {
@@ -140,27 +152,42 @@ impl Builder {
                 self.record_bytes_max
             ));
         }
-        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
-            return refuse(format!(
-                "segments of {} bytes: choose {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}",
-                self.segment_bytes
-            ));
-        }
-        if !(FRAME_CAP_MIN..=FRAME_BYTES_MAX).contains(&self.frame_cap) {
-            return refuse(format!(
-                "a frame cap of {} bytes: choose {FRAME_CAP_MIN} to {FRAME_BYTES_MAX}",
-                self.frame_cap
-            ));
-        }
-        if self.places.len() > OVERRIDES_MAX {
-            return refuse(format!("{} tenants placed by hand: at most {OVERRIDES_MAX}", self.places.len()));
-        }
+        self.log_config(0, [0; 16], [0; 16]).check().map_err(OpenError::Config)?;
         if let Cores::List(list) = &self.cores
             && list.is_empty()
         {
             return refuse("an empty list of CPUs: name one for each shard, or leave the choice to the engine".into());
         }
+        let shards = self.layout().len() as u16;
+        Placement::new(0, shards, &self.overrides(&[])?)?;
         Ok(())
+    }
+
+    pub(crate) fn log_config(&self, log: u16, engine: [u8; 16], incarnation: [u8; 16]) -> LogConfig {
+        LogConfig {
+            log,
+            engine,
+            incarnation,
+            segment_bytes: self.segment_bytes,
+            frame_cap: self.frame_cap,
+            durable: self.durability == Durability::Strict,
+        }
+    }
+
+    /// The tenants that are placed by hand when `stored` ones were, in order of their ids: also on shards that are not.
+    pub(crate) fn overrides(&self, stored: &[(u64, u16)]) -> Result<Vec<(u64, u16)>, OpenError> {
+        let mut overrides: BTreeMap<u64, u16> = stored.iter().copied().collect();
+        for (tenant, shard) in &self.places {
+            match shard {
+                Some(shard) => overrides.insert(tenant.0, *shard),
+                None => overrides.remove(&tenant.0),
+            };
+        }
+        if overrides.len() > OVERRIDES_MAX {
+            let text = format!("{} tenants placed by hand: at most {OVERRIDES_MAX}; unplace some", overrides.len());
+            return Err(OpenError::Config(text));
+        }
+        Ok(overrides.into_iter().collect())
     }
 
     /// The number of shards, and the CPU of each (`None`: unpinned).

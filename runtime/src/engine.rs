@@ -1,6 +1,6 @@
 //! The engine: a directory, its shards, and the way for clients to reach them.
 
-use crate::builder::{Builder, Cores, Durability};
+use crate::builder::{Builder, Cores};
 use crate::client::Client;
 use crate::lock::DirectoryLock;
 use crate::recovery::{Cold, Directory, RecoveryReport, distribute, recover};
@@ -29,6 +29,30 @@ pub struct Engine {
     root: PathBuf,
     report: StartReport,
     _lock: DirectoryLock,
+}
+
+/// Makes the data directory, with those above it, and their names durable: a flushed file in a directory that a power cut
+/// takes away is no use.
+fn make_directory(root: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> =
+        root.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    std::fs::create_dir_all(root)?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Brings the manifest's placement up to date with the settings.
+fn place(settings: &Builder, shards: u16, manifest: &mut Manifest) -> Result<(), OpenError> {
+    let overrides = settings.overrides(&manifest.overrides)?;
+    if overrides != manifest.overrides || shards != manifest.shards {
+        manifest.placement_version += 1;
+    }
+    manifest.overrides = overrides;
+    manifest.shards = shards;
+    Ok(())
 }
 
 /// What clients share with the engine.
@@ -88,7 +112,7 @@ impl Engine {
 
     pub(crate) fn open(settings: &Builder) -> Result<Engine, OpenError> {
         let root = &settings.data_dir;
-        std::fs::create_dir_all(root).map_err(|source| OpenError::Directory {
+        make_directory(root).map_err(|source| OpenError::Directory {
             doing: "make the directory",
             path: root.clone(),
             source,
@@ -96,22 +120,11 @@ impl Engine {
         let lock = DirectoryLock::exclusive(root)?;
         let layout = settings.layout();
         let shards = layout.len() as u16;
-        let Directory { mut manifest, logs, report } = recover(root, shards)?;
-        let overrides: Vec<(u64, u16)> = manifest
-            .overrides
-            .iter()
-            // A tenant that was placed on a shard which is no more goes by the hash again.
-            .filter(|(_, shard)| *shard < shards)
-            .copied()
-            .chain(settings.places.iter().map(|(tenant, shard)| (tenant.0, *shard)))
-            .collect();
-        let placement = Placement::new(manifest.placement_version + 1, shards, &overrides)?;
-        let unchanged = placement.overrides() == manifest.overrides && shards == manifest.shards;
-        let version = manifest.placement_version + u64::from(!unchanged);
-        let placement = Arc::new(Placement::new(version, shards, &overrides)?);
-        manifest.placement_version = version;
-        manifest.shards = shards;
-        manifest.overrides = placement.overrides().to_vec();
+        let Directory { mut manifest, logs, report } =
+            recover(root, shards, |manifest| place(settings, shards, manifest))?;
+        // A tenant that was placed on a shard which is not goes by the hash for now.
+        let in_force: Vec<_> = manifest.overrides.iter().filter(|(_, shard)| *shard < shards).copied().collect();
+        let placement = Arc::new(Placement::new(manifest.placement_version, shards, &in_force)?);
         manifest.clean = false;
         manifest.generation += 1;
         let starts: Vec<_> = logs.iter().map(|log| log.start).collect();
@@ -120,14 +133,7 @@ impl Engine {
         Cold::open(root)?.write(&manifest)?;
 
         let incarnation = random()?;
-        let log_config = |log: u16| LogConfig {
-            log,
-            engine: manifest.engine,
-            incarnation,
-            segment_bytes: settings.segment_bytes,
-            frame_cap: settings.frame_cap,
-            durable: settings.durability == Durability::Strict,
-        };
+        let log_config = |log: u16| settings.log_config(log, manifest.engine, incarnation);
         let mut starting = Starting::new(settings, &layout);
         for (at, state) in states.into_iter().enumerate() {
             starting.start(log_config(at as u16), starts[at], state)?;

@@ -1,11 +1,9 @@
 //! One process at a time has a data directory open.
 
 use crate::OpenError;
+use log::format::LOCK;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-
-/// The name of the lock's file.
-pub(crate) const NAME: &str = "LOCK";
 
 /// The directory is locked for as long as this lives, and released by the system if the process dies.
 #[derive(Debug)]
@@ -19,7 +17,7 @@ impl DirectoryLock {
     /// # Errors
     /// If another process has it, or it cannot be locked.
     pub fn exclusive(directory: &Path) -> Result<DirectoryLock, OpenError> {
-        let path = directory.join(NAME);
+        let path = directory.join(LOCK);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|source| OpenError::Directory { doing: "write in", path: directory.into(), source })?;
         Self::hold(file.try_lock(), file, &path)
@@ -30,7 +28,7 @@ impl DirectoryLock {
     /// # Errors
     /// If another process has it open, or it cannot be read.
     pub fn shared(directory: &Path) -> Result<Option<DirectoryLock>, OpenError> {
-        let path = directory.join(NAME);
+        let path = directory.join(LOCK);
         match File::open(&path) {
             Ok(file) => Self::hold(file.try_lock_shared(), file, &path).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && directory.is_dir() => Ok(None),

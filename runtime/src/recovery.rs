@@ -1,12 +1,15 @@
 //! From a data directory to the state that shards start with.
 
+use crate::OpenError;
 use crate::builder::Builder;
-use crate::{OpenError, lock};
 use iobackend::{Arena, Backend, BackendConfig, Buffer, IoBackend, Mode};
 use kernel::{Kernel, Limits, RecordKind, ReplayedRecord, StreamId, StreamSummary, TenantId};
-use log::format::manifest::{COPIES, Manifest};
-use log::format::segment::{Base, log_directory, parse_log_directory};
-use log::{BadCopy, CatalogRecord, Damage, LogError, Recovered, SCAN_BUFFER_BYTES, StreamStart, Torn};
+use log::format::manifest::Manifest;
+use log::format::segment::{Base, log_directory};
+use log::format::{RootName, root_name};
+use log::{
+    BadCopy, CatalogRecord, Damage, Fault, LogError, ManifestRead, Recovered, SCAN_BUFFER_BYTES, StreamStart, Torn,
+};
 use router::Placement;
 use shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,8 +63,13 @@ impl Cold {
     }
 }
 
-/// Recovers all logs of a directory, several at a time.
-pub(crate) fn recover(root: &Path, shards: u16) -> Result<Directory, OpenError> {
+/// Recovers all logs of a directory, several at a time. `settle` is given the manifest before anything is made, and may
+/// refuse.
+pub(crate) fn recover(
+    root: &Path,
+    shards: u16,
+    settle: impl FnOnce(&mut Manifest) -> Result<(), OpenError>,
+) -> Result<Directory, OpenError> {
     let mut cold = Cold::open(root)?;
     let existing = check_names(&mut cold.backend)?;
     let read = log::read_manifest(&mut cold.backend, &mut cold.buffer)?;
@@ -72,7 +80,7 @@ pub(crate) fn recover(root: &Path, shards: u16) -> Result<Directory, OpenError> 
             report.manifest_faults = bad_copies;
             manifest
         }
-        None if existing.is_empty() && read.present == [false; 2] => {
+        None if never_opened(&mut cold.backend, &existing, &read)? => {
             report.created = true;
             Manifest { engine: crate::engine::random()?, ..Manifest::default() }
         }
@@ -82,6 +90,7 @@ pub(crate) fn recover(root: &Path, shards: u16) -> Result<Directory, OpenError> 
         }
     };
     report.clean = manifest.clean;
+    settle(&mut manifest)?;
     let known = existing.last().map_or(0, |log| usize::from(*log) + 1).max(manifest.frontiers.len());
     let count = known.max(usize::from(shards));
     manifest.frontiers.resize(count, Base::default());
@@ -105,16 +114,25 @@ pub(crate) fn recover(root: &Path, shards: u16) -> Result<Directory, OpenError> 
     Ok(Directory { manifest, logs, report })
 }
 
+/// Whether no opening of the directory came so far that a shard ran: a manifest is durable before the first segment is
+/// made, and one that was torn while it was first written is as good as none.
+fn never_opened(backend: &mut Backend, logs: &[u16], read: &ManifestRead) -> Result<bool, OpenError> {
+    for log in logs {
+        if !log::log_segments(backend, *log)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(!read.faults.contains(&Some(Fault::Unreadable)))
+}
+
 /// The numbers of the logs; any name that is none of ours is refused.
 fn check_names(backend: &mut Backend) -> Result<Vec<u16>, OpenError> {
     let names = backend.list(".").map_err(|source| LogError::System { doing: "list", path: ".".into(), source })?;
     let mut logs = Vec::new();
     for name in names {
-        match parse_log_directory(&name) {
-            Some(log) => logs.push(log),
-            None if name == lock::NAME || COPIES.contains(&name.as_str()) => {}
-            // What a file system keeps at its root.
-            None if name == "lost+found" => {}
+        match root_name(&name) {
+            Some(RootName::Log(log)) => logs.push(log),
+            Some(RootName::Manifest | RootName::Ignored) => {}
             None => return Err(LogError::Foreign { path: name }.into()),
         }
     }
