@@ -1,7 +1,7 @@
 //! Steps 1 to 3: take requests where they lie, apply them to the kernel, seal their records into the open frame.
 
 use crate::answer::{Answer, stage};
-use crate::limits::{BATCH_REQUESTS, READ_BYTES_MAX, TURN_REQUESTS};
+use crate::limits::{BATCH_BYTES, BATCH_REQUESTS, READ_BYTES_MAX, TURN_BYTES, TURN_REQUESTS};
 use crate::read::QueuedRead;
 use crate::shard::{Attached, Shard};
 use crate::wire::{Done, Failure, Reply, decode, demand, token};
@@ -15,6 +15,8 @@ use spsc::{ByteProducer, ReserveError};
 /// What a drain came to.
 pub(crate) struct Drained {
     pub(crate) requests: usize,
+    /// Their bytes.
+    bytes: usize,
     /// Every ring was seen empty, or cannot go on until the log or its client does.
     pub(crate) rings_empty: bool,
     /// Some ring cannot go on until the log does.
@@ -27,6 +29,8 @@ enum End {
     Limit,
     /// The log has no room now.
     Blocked,
+    /// A list's page waits for its frame.
+    Waiting,
     /// The client has to take data, or answers, first.
     Full,
 }
@@ -41,13 +45,13 @@ impl<B: IoBackend> Shard<B> {
     /// Takes requests from all ports in turn, a batch each, until all are empty or the turn's share is taken. The port
     /// that waits for the log's room is asked before: what room there is, is not taken by the same one every time.
     pub(crate) fn drain(&mut self, now: u64) -> Drained {
-        let mut drained = Drained { requests: 0, rings_empty: true, blocked: false };
+        let mut drained = Drained { requests: 0, bytes: 0, rings_empty: true, blocked: false };
         let count = self.ports.len();
         let first = self.waiting.take().filter(|&at| at < count);
         let still = first.is_some_and(|at| self.drain_next(at, now, &mut drained).waits());
         let mut idle = 0;
         let mut at = self.last_drained;
-        while idle < count && drained.requests < TURN_REQUESTS {
+        while idle < count && drained.requests < TURN_REQUESTS && drained.bytes < TURN_BYTES {
             at = if at + 1 < count { at + 1 } else { 0 };
             if still && first == Some(at) {
                 idle += 1;
@@ -71,10 +75,10 @@ impl<B: IoBackend> Shard<B> {
     /// Drains a port, and notes whether it is to be the first of the next turn: of those that got nothing, the next one
     /// behind the port that was the first before.
     fn drain_next(&mut self, at: usize, now: u64, drained: &mut Drained) -> End {
-        let (taken, end) = self.drain_port(at, now);
-        drained.requests += taken;
-        drained.blocked |= end.waits();
-        if taken == 0 && end.waits() {
+        let before = drained.requests;
+        let end = self.drain_port(at, now, drained);
+        drained.blocked |= matches!(end, End::Blocked | End::Waiting);
+        if drained.requests == before && end.waits() {
             let count = self.ports.len();
             let behind = |at: usize| (at + 2 * count - self.last_waiting.min(count) - 1) % count;
             self.waiting = self.waiting.filter(|&other| behind(other) <= behind(at)).or(Some(at));
@@ -82,9 +86,9 @@ impl<B: IoBackend> Shard<B> {
         end
     }
 
-    fn drain_port(&mut self, at: usize, now: u64) -> (usize, End) {
+    fn drain_port(&mut self, at: usize, now: u64, drained: &mut Drained) -> End {
         let Some(Some(mut attached)) = self.ports.get_mut(at).map(Option::take) else {
-            return (0, End::Empty);
+            return End::Empty;
         };
         // Asked before the ring is found empty: what was sent before leaving is still taken.
         let gone = attached.port.requests.is_disconnected();
@@ -93,34 +97,40 @@ impl<B: IoBackend> Shard<B> {
             self.queued_reads -= attached.reads.len();
             attached.reads.clear();
         }
-        let (taken, end) = self.drain_attached(&mut attached, at, now);
+        let end = self.drain_attached(&mut attached, at, now, drained);
         self.ports[at] = Some(attached);
         if gone && matches!(end, End::Empty) {
             self.detach(at);
         }
-        (taken, end)
+        end
     }
 
-    fn drain_attached(&mut self, attached: &mut Attached, at: usize, now: u64) -> (usize, End) {
+    fn drain_attached(&mut self, attached: &mut Attached, at: usize, now: u64, drained: &mut Drained) -> End {
         let limit = attached.places().min(BATCH_REQUESTS);
-        let Attached { port, owed, dirty, reads, wants, .. } = attached;
+        let Attached { port, owed, dirty, reads, wants, page, .. } = attached;
         *wants = 0;
         let batch = port.requests.batch();
-        let mut taken = 0;
-        while taken < limit {
+        let (mut taken, mut bytes) = (0, 0);
+        while taken < limit && bytes < BATCH_BYTES {
             let Some(message) = batch.peek() else {
-                return (taken, End::Empty);
+                return End::Empty;
             };
-            let outcome = match decode(message) {
-                Ok(command) => match self.take(&command, message, now, &mut port.data) {
-                    Taken::Outcome(outcome) => outcome,
-                    Taken::Blocked => return (taken, End::Blocked),
-                    Taken::NoRoom(bytes) => {
-                        *wants = bytes;
-                        return (taken, End::Full);
-                    }
+            let tried = match page.take() {
+                None => match decode(message) {
+                    Ok(command) => self.take(&command, message, now, &mut port.data),
+                    Err(refusal) => Taken::Outcome(Outcome::now(Err(Failure::Refused(refusal)))),
                 },
-                Err(refusal) => Outcome::now(Err(Failure::Refused(refusal))),
+                Some(kept) => self.take_page(kept, &mut port.data),
+            };
+            let outcome = match tried {
+                Taken::Outcome(outcome) => outcome,
+                Taken::Blocked => return End::Blocked,
+                Taken::Page(kept) => {
+                    let end = if kept.after.is_some() { End::Waiting } else { End::Full };
+                    *wants = if kept.after.is_some() { 0 } else { kept.bytes.len() };
+                    *page = Some(kept);
+                    return end;
+                }
             };
             let answer = outcome.answer.into_answer(token(message));
             match (outcome.after, answer) {
@@ -138,10 +148,13 @@ impl<B: IoBackend> Shard<B> {
                     self.queued_reads += 1;
                 }
             }
+            bytes += message.len();
+            drained.bytes += message.len();
+            drained.requests += 1;
             batch.advance();
             taken += 1;
         }
-        (taken, if limit == BATCH_REQUESTS { End::Limit } else { End::Full })
+        if limit == BATCH_REQUESTS || bytes >= BATCH_BYTES { End::Limit } else { End::Full }
     }
 
     /// Applies one command, if the log has room for what it may write.
@@ -176,21 +189,32 @@ impl<B: IoBackend> Shard<B> {
                 return Taken::Outcome(Outcome { after, answer: Prepared::Read(read) });
             }
             Ok(kernel::Reply::Listed { start, len, more }) => {
-                // Its page goes into the data ring at once, so its reply must too: the two rings keep one order.
-                if after.is_some() {
-                    // What it waits for would never come from a log that has failed.
-                    let failed = self.log.failure().is_some();
-                    let refused = Outcome::now(Err(Failure::ShardFailed));
-                    return if failed { Taken::Outcome(refused) } else { Taken::Blocked };
-                }
-                if !put_page(data, &self.effects.scratch[start as usize..][..len as usize]) {
-                    return Taken::NoRoom(len as usize);
+                let page = &self.effects.scratch[start as usize..][..len as usize];
+                if after.is_some() || !put_page(data, page) {
+                    let kept = Page { after, more, bytes: page.to_vec() };
+                    return self.take_page(kept, data);
                 }
                 Ok(Done::Listed { bytes: len, more })
             }
             Ok(reply) => Ok(self.done(reply)),
         };
         Taken::Outcome(Outcome { after, answer: Prepared::Reply(done) })
+    }
+
+    /// Hands a page out, if the frame that it waits for is settled and the data ring has room. Page and reply go together:
+    /// the two rings keep one order.
+    #[cold]
+    fn take_page(&mut self, mut page: Page, data: &mut ByteProducer) -> Taken {
+        page.after = page.after.filter(|&frame| frame >= self.log.settled());
+        if page.after.is_some() {
+            // What it waits for would never come from a log that has failed.
+            let failed = self.log.failure().is_some();
+            return if failed { Taken::Outcome(Outcome::now(Err(Failure::ShardFailed))) } else { Taken::Page(page) };
+        }
+        if !put_page(data, &page.bytes) {
+            return Taken::Page(page);
+        }
+        Taken::Outcome(Outcome::now(Ok(Done::Listed { bytes: page.bytes.len() as u32, more: page.more })))
     }
 
     /// Copies the records of the effects into the open frame.
@@ -257,8 +281,18 @@ enum Taken {
     Outcome(Outcome),
     /// The log has no room now.
     Blocked,
-    /// The data ring has no room for so many bytes.
-    NoRoom(usize),
+    /// A list's page, which waits for its frame or for room in the data ring.
+    Page(Page),
+}
+
+/// A page of names that could not be handed out at once. It is kept as it was written: written anew in each turn it would cost
+/// its work again, and would wait for the frame of whatever was created meanwhile, without an end.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// The frame that it waits for.
+    after: Option<u64>,
+    more: bool,
+    bytes: Vec<u8>,
 }
 
 /// An answer, and the frame that it waits for.

@@ -2,8 +2,13 @@
 
 /// Requests taken from one port before the next port has its turn.
 pub const BATCH_REQUESTS: usize = 128;
-/// Requests taken in one turn over all ports: some 30 µs of work, so that completions are seen in time.
+/// Bytes of requests taken from one port before the next port has its turn. The request that reaches it is the last one, however
+/// long.
+pub const BATCH_BYTES: usize = 128 << 10;
+/// Requests taken in one turn over all ports: some 30 µs of work if they are small, so that completions are seen in time.
 pub const TURN_REQUESTS: usize = 256;
+/// Bytes of requests taken in one turn, up to a batch more: some 150 µs of copying and chaining.
+pub const TURN_BYTES: usize = 256 << 10;
 /// A frame that holds so many bytes is closed though others are in flight: filling the next takes about as long as writing it.
 pub const PIPELINE_BYTES: usize = 64 << 10;
 /// A small frame is held open for so long after a request: a client that sends several needs a tenth of it for each.

@@ -7,6 +7,7 @@
 //! Deliberately absent: threads, clocks, and waiting. Who calls `turn`, and what it does between turns, is the host's choice.
 
 use crate::answer::{Answer, Pending};
+use crate::drain::Page;
 use crate::group::Grouping;
 use crate::limits::PORTS_MAX;
 use crate::port::ShardPort;
@@ -74,11 +75,13 @@ pub(crate) struct Attached {
     pub(crate) promised: usize,
     /// The next request waits until the data ring has room for so many bytes; 0 if it does not.
     pub(crate) wants: usize,
+    /// The page that the next request, a list, brings.
+    pub(crate) page: Option<Page>,
 }
 
 impl Attached {
     fn new(port: ShardPort) -> Attached {
-        Attached { port, owed: 0, dirty: false, reads: VecDeque::new(), promised: 0, wants: 0 }
+        Attached { port, owed: 0, dirty: false, reads: VecDeque::new(), promised: 0, wants: 0, page: None }
     }
 
     /// Requests that may be taken: no more are open than the client may have in flight. One that keeps its word

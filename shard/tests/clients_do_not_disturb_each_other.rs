@@ -2,7 +2,7 @@
 
 mod harness;
 
-use diatreme_shard::limits::{BATCH_REQUESTS, HELD_TURNS_MAX, HOLD_MAX_NS, TURN_REQUESTS};
+use diatreme_shard::limits::{BATCH_BYTES, BATCH_REQUESTS, HELD_TURNS_MAX, HOLD_MAX_NS, TURN_BYTES, TURN_REQUESTS};
 use diatreme_shard::port;
 use diatreme_shard::wire::{Done, Failure, Request};
 use harness::{Client, Rig, append, appended, bell, directory, read, tenant};
@@ -118,6 +118,28 @@ fn a_client_with_many_reads_leaves_places_to_others() {
         answered += many.take().len();
         assert!(answered < 20, "{answered} reads of another client came first");
     }
+}
+
+/// A turn's share was counted in requests alone: 256 long ones kept the shard from its completions for a tenth of a second.
+#[test]
+fn long_requests_make_no_long_turn() {
+    const BYTES: usize = 60_000;
+    let root = directory();
+    let mut rig = Rig::open(root.path());
+    let stream = rig.streams(1)[0];
+    let mut clients: Vec<Client> = (0..20).map(|_| rig.client(8)).collect();
+    rig.turn();
+    for client in &mut clients {
+        for _ in 0..4 {
+            client.append(stream, &[7; BYTES]);
+        }
+    }
+    let before = rig.shard.stats().requests;
+    rig.turn();
+    let taken = (rig.shard.stats().requests - before) as usize * BYTES;
+    assert!((TURN_BYTES / 2..=TURN_BYTES + BATCH_BYTES + BYTES).contains(&taken), "{taken} bytes in one turn");
+    rig.run();
+    assert!(clients.iter_mut().all(|client| client.take().len() == 4));
 }
 
 /// Each record of some clients is a frame of its own. The same port was the first in every turn, and took the only frame that

@@ -159,6 +159,36 @@ fn a_list_waits_for_the_names_in_it() {
     assert_eq!(names, ["stream 0", "new"]);
 }
 
+/// A list waited in the ring for the newest creation, and looked anew in each turn what that was: while others went on to create
+/// streams, it was never answered, nor was what stood behind it.
+#[test]
+fn a_list_waits_for_no_name_that_comes_later() {
+    let root = directory();
+    let mut rig = Rig::open(root.path());
+    let stream = rig.streams(1)[0];
+    let mut creating = rig.client(8);
+    let mut listing = rig.client(8);
+    let mut create = |rig: &mut Rig, name: &str| {
+        creating.send(&Request::CreateStream { tenant: tenant(), name });
+        rig.run();
+    };
+    rig.faults.borrow_mut().hold_frames = true;
+    create(&mut rig, "before");
+    listing.send(&Request::ListStreams { tenant: tenant(), after: kernel::CATALOG });
+    listing.append(stream, b"behind");
+    rig.run();
+    create(&mut rig, "after");
+    assert_eq!(listing.take(), []);
+    rig.faults.borrow_mut().release(0);
+    rig.run();
+    let answer = listing.take_one();
+    let names: Vec<_> = Listing::new(&answer.data).map(|entry| entry.name.to_owned()).collect();
+    assert_eq!(names, ["stream 0", "before"]);
+    rig.faults.borrow_mut().release_all();
+    rig.run();
+    appended(&listing.take_one());
+}
+
 #[test]
 fn a_read_that_the_system_refuses_is_told_and_the_next_one_is_served() {
     let root = directory();
