@@ -40,10 +40,16 @@ pub const READ_BYTES_MAX: u32 = 1 << 20;
 /// The longest message of read data: one longest record, or a full read.
 pub const DATA_BYTES_MAX: usize = REQUEST_PAYLOAD_MAX as usize + crate::wire::RECORD_BYTES;
 
+/// The memory of a port's ring of data: as many full reads as the log has in flight, and the longest message besides, since one
+/// that does not fit before the end of the memory leaves it empty. It is touched only as data fills it.
+pub const DATA_RING_BYTES: usize =
+    log::limits::READS_IN_FLIGHT * crate::port::framed(READ_BYTES_MAX as usize) + crate::port::framed(DATA_BYTES_MAX);
+
 const _: () = {
     use log::format::frame::RECORD_HEADER_BYTES;
     let records = REQUEST_PAYLOAD_MAX as usize + REQUEST_RECORDS_MAX as usize * (RECORD_HEADER_BYTES + 7);
     assert!(records <= log::limits::REQUEST_RECORDS_BYTES_MAX, "every request fits one frame");
     assert!(READ_BYTES_MAX as usize <= DATA_BYTES_MAX);
+    assert!(DATA_RING_BYTES >= 2 * crate::port::framed(DATA_BYTES_MAX), "the longest data pass from anywhere");
     assert!(kernel::LISTING_BYTES_MAX as usize <= DATA_BYTES_MAX);
 };

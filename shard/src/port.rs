@@ -1,15 +1,18 @@
 //! A client thread's rings with one shard: requests one way, replies and read data the other.
 
-use crate::limits::{DATA_BYTES_MAX, IN_FLIGHT_MAX, REQUEST_BYTES_MAX, REQUEST_WINDOW_BYTES};
+use crate::limits::{DATA_RING_BYTES, IN_FLIGHT_MAX, REQUEST_BYTES_MAX, REQUEST_WINDOW_BYTES};
 use crate::wire::{Done, Reply};
 use spsc::{ByteConsumer, ByteProducer, Consumer, Doorbell, Producer};
 use std::sync::Arc;
 
-/// The memory of a ring whose longest message has so many bytes: positions are arbitrary, so it must be found in
-/// one piece before the end or after the start; and each has a header, and padding.
-const fn ring_bytes(message_bytes: usize) -> usize {
-    2 * (message_bytes.next_multiple_of(8) + 8)
+/// Bytes that a message takes up in a ring, with its header and padding.
+pub(crate) const fn framed(message_bytes: usize) -> usize {
+    message_bytes.next_multiple_of(8) + 8
 }
+
+/// The memory of the ring of requests: positions are arbitrary, so the longest must be found in one piece before the end or
+/// after the start.
+const REQUEST_RING_BYTES: usize = 2 * framed(REQUEST_BYTES_MAX);
 
 /// The client's end of a port.
 #[derive(Debug)]
@@ -89,10 +92,9 @@ impl Drop for ClientBell {
 #[must_use]
 pub fn port(in_flight: usize, shard: Arc<Doorbell>, client: Arc<Doorbell>) -> (ClientPort, ShardPort) {
     assert!((1..=IN_FLIGHT_MAX).contains(&in_flight), "{in_flight} requests in flight: choose 1 to {IN_FLIGHT_MAX}");
-    let (requests_tx, requests_rx) = spsc::byte_ring(ring_bytes(REQUEST_BYTES_MAX), REQUEST_WINDOW_BYTES);
+    let (requests_tx, requests_rx) = spsc::byte_ring(REQUEST_RING_BYTES, REQUEST_WINDOW_BYTES);
     let (replies_tx, replies_rx) = spsc::ring(in_flight);
-    let bytes = ring_bytes(DATA_BYTES_MAX);
-    let (data_tx, data_rx) = spsc::byte_ring(bytes, bytes);
+    let (data_tx, data_rx) = spsc::byte_ring(DATA_RING_BYTES, DATA_RING_BYTES);
     (
         ClientPort { requests: requests_tx, replies: replies_rx, data: data_rx, shard },
         ShardPort { requests: requests_rx, replies: replies_tx, data: data_tx, client: ClientBell(client) },
@@ -102,6 +104,7 @@ pub fn port(in_flight: usize, shard: Arc<Doorbell>, client: Arc<Doorbell>) -> (C
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::DATA_BYTES_MAX;
     use std::sync::Mutex;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::answer::stage;
 use crate::limits::{DATA_BYTES_MAX, READ_BYTES_MAX};
-use crate::port::ShardPort;
+use crate::port::{ShardPort, framed};
 use crate::shard::{Attached, Shard};
 use crate::wire::{Done, Failure, RECORD_BYTES, Reply, put_record};
 use iobackend::IoBackend;
@@ -70,7 +70,7 @@ impl<B: IoBackend> Shard<B> {
         reads.pop_front();
         self.queued_reads -= 1;
         *owed += 1;
-        *promised += read.want;
+        *promised += framed(read.want);
         let ticket = self.reading.iter().position(Option::is_none);
         let ticket = ticket.expect("the log has as many places for reads");
         self.reading[ticket] = Some((at, read));
@@ -99,7 +99,7 @@ impl<B: IoBackend> Shard<B> {
             unreachable!("a port is kept while answers are owed to it");
         };
         *owed -= 1;
-        *promised -= read.want;
+        *promised -= framed(read.want);
         match hand_out(port, &ready, &read) {
             Handed::Reply(outcome) => {
                 stage(&mut port.replies, Reply { token: read.token, outcome });

@@ -9,8 +9,8 @@
 use crate::answer::{Answer, Pending};
 use crate::drain::Page;
 use crate::group::Grouping;
-use crate::limits::PORTS_MAX;
-use crate::port::ShardPort;
+use crate::limits::{DATA_BYTES_MAX, PORTS_MAX};
+use crate::port::{ShardPort, framed};
 use crate::read::QueuedRead;
 use iobackend::IoBackend;
 use kernel::{Effects, Kernel};
@@ -71,7 +71,7 @@ pub(crate) struct Attached {
     /// Replies or data are staged and not published.
     pub(crate) dirty: bool,
     pub(crate) reads: VecDeque<QueuedRead>,
-    /// Bytes of data that reads in flight may bring.
+    /// Bytes of the data ring that reads in flight may take.
     pub(crate) promised: usize,
     /// The next request waits until the data ring has room for so many bytes; 0 if it does not.
     pub(crate) wants: usize,
@@ -91,11 +91,11 @@ impl Attached {
         self.port.replies.capacity().saturating_sub(self.owed + self.reads.len())
     }
 
-    /// Whether the data ring surely takes a message of so many bytes besides what is promised: half of it does,
-    /// since a message lies in one piece.
+    /// Whether the data ring surely takes a message of so many bytes besides what is promised: since a message lies in one piece,
+    /// as many bytes as the longest may be left empty at the end of the memory.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         let used = self.port.data.used() + self.promised;
-        used == 0 || used + bytes <= self.port.data.window() / 2
+        used == 0 || used + framed(bytes) + framed(DATA_BYTES_MAX) <= self.port.data.window()
     }
 
     /// Whether a turn could do something for this client now.
