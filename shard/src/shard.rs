@@ -103,7 +103,8 @@ impl Attached {
         let ShardPort { requests, .. } = &self.port;
         let next = || self.places() > 0 && (self.wants == 0 || self.has_room(self.wants));
         let read = || self.reads.front().is_some_and(|read| self.has_room(read.want));
-        requests.is_disconnected() || !requests.is_empty() && next() || read()
+        // Who left is detached once nothing is owed; until then only the log goes on.
+        requests.is_disconnected() && self.owed == 0 || !requests.is_empty() && next() || read()
     }
 }
 
