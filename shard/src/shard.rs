@@ -229,16 +229,22 @@ impl<B: IoBackend> Shard<B> {
         ShardStats { requests: self.requests, refused: self.refused, log: self.log.stats() }
     }
 
-    /// Answers what was taken, then closes the log. Requests still in the rings are not taken: their clients find
-    /// the port gone. Blocks.
+    /// Answers what was taken, reads too, then closes the log. Not answered are requests still in the rings, lists that wait,
+    /// and reads whose data finds no room, since their client takes none: those clients find the port gone. Blocks.
     ///
     /// # Errors
     /// The log's failure.
     pub fn close(mut self, now: u64) -> Result<Base, LogError> {
-        while !self.pending.is_empty() {
+        loop {
             self.log.submit(now);
             let reaped = self.log.reap(now);
-            if !self.answer() && !reaped && self.log.in_flight() > 0 {
+            let answered = self.answer();
+            // Begins every read that there is room for; so if none is in flight after it, none is left that could be.
+            let read = self.read();
+            if self.pending.is_empty() && self.reading.iter().all(Option::is_none) {
+                break;
+            }
+            if !(answered || read || reaped) && self.log.in_flight() > 0 {
                 self.log.backend_mut().wait(None).map_err(|source| LogError::System {
                     doing: "wait for the last writes in",
                     path: "the log".into(),

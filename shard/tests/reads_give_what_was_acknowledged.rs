@@ -221,6 +221,42 @@ fn a_list_waits_for_no_name_that_comes_later() {
     appended(&listing.take_one());
 }
 
+/// A shard that closed answered the appends that it had taken and dropped the reads, though it promised to answer both. What it
+/// does not wait for is a client that takes no data.
+#[test]
+fn a_shard_that_closes_answers_the_reads_that_it_took() {
+    let root = directory();
+    let mut rig = Rig::open(root.path());
+    let stream = rig.streams(1)[0];
+    let mut client = rig.client(64);
+    let mut deaf = rig.client(64);
+    client.append(stream, &payload(0, 1 << 20));
+    rig.run();
+    client.take_one();
+    for _ in 0..20 {
+        deaf.read(stream, 0, 1);
+    }
+    rig.run();
+    // One waits for its frame, the others for places in the log.
+    let appended_last = client.append(stream, b"newest");
+    let mut reads = Vec::new();
+    for _ in 0..10 {
+        reads.push(client.read(stream, 1, 1));
+    }
+    rig.turn();
+    assert_eq!(client.take(), []);
+    rig.shard.close(rig.now).unwrap();
+    let mut answers = client.take();
+    answers.sort_by_key(|answer| answer.token);
+    assert_eq!((answers.len(), answers[0].token), (11, appended_last));
+    assert_eq!(appended(&answers[0]), 1);
+    for answer in &answers[1..] {
+        assert_eq!(answer.records(), [(1, b"newest".to_vec())]);
+    }
+    let heard = deaf.take().len();
+    assert!((1..20).contains(&heard), "{heard}");
+}
+
 #[test]
 fn a_read_that_the_system_refuses_is_told_and_the_next_one_is_served() {
     let root = directory();
