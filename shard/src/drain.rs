@@ -167,7 +167,7 @@ impl<B: IoBackend> Shard<B> {
             match room {
                 Room::Ready => {}
                 Room::Busy => return Taken::Blocked,
-                Room::NoSpace => return Taken::Outcome(Outcome::now(Err(Failure::NoSpace))),
+                Room::NoSpace => return Taken::Outcome(Outcome::now(Err(self.no_segment()))),
                 Room::Failed => return Taken::Outcome(Outcome::now(Err(Failure::ShardFailed))),
             }
         }
@@ -199,6 +199,14 @@ impl<B: IoBackend> Shard<B> {
             Ok(reply) => Ok(self.done(reply)),
         };
         Taken::Outcome(Outcome { after, answer: Prepared::Reply(done) })
+    }
+
+    #[cold]
+    fn no_segment(&self) -> Failure {
+        let Some((segment, &error)) = self.log.no_space() else {
+            unreachable!("the log has no room for a segment, and knows why");
+        };
+        Failure::NoSegment { segment, error }
     }
 
     /// Hands a page out, if the frame that it waits for is settled and the data ring has room. Page and reply go together:

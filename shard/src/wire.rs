@@ -3,6 +3,7 @@
 //! A request lies in the client's byte ring as a fixed header and a body, and is used where it lies. All integers
 //! are little-endian. Both ends are of one build, but the shard takes nothing for granted: what does not decode is refused.
 
+use iobackend::IoError;
 use kernel::{Command, Malformed, NAME_BYTES_MAX, Records, Refusal, StreamId, TenantId};
 use log::SegmentId;
 use log::format::frame::RECORD_HEADER_BYTES;
@@ -361,8 +362,13 @@ impl Done {
 pub enum Failure {
     /// The kernel refused it; nothing has changed.
     Refused(Refusal),
-    /// The disk has no room for another segment; nothing has changed.
-    NoSpace,
+    /// The log has no room left, and its next segment cannot be made; nothing has changed. The shard goes on trying.
+    NoSegment {
+        /// The segment that cannot be made.
+        segment: SegmentId,
+        /// What the system said.
+        error: IoError,
+    },
     /// The shard's log has failed. If the request was an append, whether it is in the log is not known until the
     /// directory is opened again; it was never acknowledged.
     ShardFailed,
@@ -380,7 +386,7 @@ pub enum Failure {
         /// In which segment.
         segment: SegmentId,
         /// What the system said.
-        error: iobackend::IoError,
+        error: IoError,
     },
 }
 
@@ -388,7 +394,12 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Failure::Refused(refusal) => refusal.fmt(f),
-            Failure::NoSpace => f.write_str("no space left for another segment: free some, then try again"),
+            Failure::NoSegment { segment, error: error @ IoError::NoSpace { .. } } => {
+                write!(f, "cannot make {segment}: {error}; free some space, then try again")
+            }
+            Failure::NoSegment { segment, error } => {
+                write!(f, "cannot make {segment}: {error}; see to the data directory and its disk, then try again")
+            }
             Failure::ShardFailed => f.write_str(
                 "the shard's log has failed, and what was not acknowledged may or may not be in it: open the directory again",
             ),
@@ -487,6 +498,19 @@ mod tests {
         assert!(matches!(decode(&message), Ok(Command::Read { from: 9, records_max: 2, bytes_max: 100, .. })));
         let message = encoded(&Request::ListTenants { after: None });
         assert!(matches!(decode(&message), Ok(Command::ListTenants { after: None, .. })));
+    }
+
+    /// Whatever kept a segment from being made was told as a full disk, and whoever had no right to the directory went to free space.
+    #[test]
+    fn a_segment_that_cannot_be_made_is_named_with_what_the_system_said() {
+        use iobackend::Operation;
+        let segment = SegmentId { log: 2, number: 7 };
+        let text = |error| Failure::NoSegment { segment, error }.to_string();
+        let full = text(IoError::NoSpace { operation: Operation::Write });
+        let denied = text(IoError::from_errno(Operation::Open, 13));
+        assert!([&full, &denied].iter().all(|text| text.contains(&segment.to_string())), "{full} {denied}");
+        assert!(full.contains("free some space") && !denied.contains("free"), "{full} {denied}");
+        assert!(denied.contains(&IoError::from_errno(Operation::Open, 13).to_string()), "{denied}");
     }
 
     #[test]
