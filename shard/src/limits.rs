@@ -26,6 +26,9 @@ pub const PORTS_MAX: usize = 1024;
 pub const IN_FLIGHT_DEFAULT: usize = 8192;
 /// The most that may be configured.
 pub const IN_FLIGHT_MAX: usize = 1 << 20;
+/// Requests that all clients of a shard together may have in flight: it bounds the shard's queue of answers, which the product of
+/// clients and their windows would not do usefully. As many clients as there may be, half of the default window each.
+pub const PLACES_MAX: usize = 4 << 20;
 /// Bytes of requests that may wait in a client's ring: what waits in a ring is latency.
 pub const REQUEST_WINDOW_BYTES: usize = 256 << 10;
 /// Payload bytes of one request, over all its records.
@@ -49,6 +52,8 @@ const _: () = {
     use log::format::frame::RECORD_HEADER_BYTES;
     let records = REQUEST_PAYLOAD_MAX as usize + REQUEST_RECORDS_MAX as usize * (RECORD_HEADER_BYTES + 7);
     assert!(records <= log::limits::REQUEST_RECORDS_BYTES_MAX, "every request fits one frame");
+    assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MAX && IN_FLIGHT_MAX <= PLACES_MAX);
+    assert!(PORTS_MAX * IN_FLIGHT_DEFAULT == 2 * PLACES_MAX);
     assert!(READ_BYTES_MAX as usize <= DATA_BYTES_MAX);
     assert!(DATA_RING_BYTES >= 2 * crate::port::framed(DATA_BYTES_MAX), "the longest data pass from anywhere");
     assert!(kernel::LISTING_BYTES_MAX as usize <= DATA_BYTES_MAX);

@@ -9,7 +9,7 @@
 use crate::answer::{Answer, Pending};
 use crate::drain::Page;
 use crate::group::Grouping;
-use crate::limits::{DATA_BYTES_MAX, PORTS_MAX};
+use crate::limits::{DATA_BYTES_MAX, PLACES_MAX, PORTS_MAX};
 use crate::port::{ShardPort, framed};
 use crate::read::QueuedRead;
 use iobackend::IoBackend;
@@ -268,7 +268,7 @@ impl<B: IoBackend> Shard<B> {
     #[cold]
     fn attach_waiting(&mut self) {
         while let Some(Control::Attach(port)) = self.inbox.0.pop() {
-            if self.attached == PORTS_MAX {
+            if self.attached == PORTS_MAX || self.places + port.replies.capacity() > PLACES_MAX {
                 // Dropped: the client finds its port gone, and reports that the shard took no more clients.
                 continue;
             }
