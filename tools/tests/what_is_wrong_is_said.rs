@@ -151,9 +151,9 @@ fn a_report_that_is_never_written_leaves_no_empty_file() {
 #[test]
 fn every_help_has_an_example() {
     let ended = run(["--help"], b"").succeeds();
-    assert!(ended.text().contains("Example:\n  diatreme ingest "));
-    for name in ["ingest", "read", "verify", "inspect", "bench"] {
-        assert!(ended.text().contains(name));
+    assert!(ended.text().contains("Example:\n  diatreme demo\n"), "{}", ended.text());
+    for name in ["ingest", "read", "verify", "inspect", "bench", "demo"] {
+        assert!(ended.text().contains(&format!("\n  {name} ")), "{}", ended.text());
         let ended = run([name, "--help"], b"").succeeds();
         assert!(ended.text().contains(&format!("Example:\n  diatreme {name} ")), "{}", ended.text());
     }
