@@ -1,9 +1,11 @@
 //! `diatreme demo`: the main job once, with the other commands, as one would type them.
 
 use crate::failure::Failure;
+use crate::output;
 use crate::scratch::Scratch;
 use clap::Args as ClapArgs;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Audit events of machines and services.
@@ -37,7 +39,7 @@ pub(crate) fn run(args: &Args, run: impl Fn(&[&str]) -> Result<(), Failure>) -> 
     if read != SAMPLE.as_bytes() {
         return Err(Failure::failed(format!("{back_name} differs from {sample_name}: this is a bug, report it")));
     }
-    println!("{back_name} is, byte for byte, {sample_name}");
+    output::print(|out| writeln!(out, "{back_name} is, byte for byte, {sample_name}"))?;
     show_and_run(&run, &["verify", "--data-dir", &data])?;
     show_and_run(&run, &["inspect", "--data-dir", &data])
 }
@@ -47,6 +49,6 @@ fn text(path: &Path) -> String {
 }
 
 fn show_and_run(run: impl Fn(&[&str]) -> Result<(), Failure>, words: &[&str]) -> Result<(), Failure> {
-    println!("\n$ diatreme {}", words.join(" "));
+    output::print(|out| writeln!(out, "\n$ diatreme {}", words.join(" ")))?;
     run(words)
 }

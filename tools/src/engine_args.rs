@@ -2,11 +2,11 @@
 
 use crate::directory;
 use crate::failure::Failure;
+use crate::output;
 use crate::table::count;
 use clap::{Args, ValueEnum};
 use diatreme::{Builder, Cores, Engine, Mode};
 use kernel::NAME_BYTES_MAX;
-use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -49,19 +49,14 @@ pub(crate) fn open(builder: Builder) -> Result<Engine, Failure> {
     let found = &engine.report().recovery;
     for torn in &found.torn {
         let log::Torn { segment, at, .. } = torn;
-        eprint_line(&format!("note: {segment}: a tail from byte {at} on was never acknowledged, and is cut"));
+        output::remark(&format!("note: {segment}: a tail from byte {at} on was never acknowledged, and is cut"));
     }
     if let Some(first) = found.damage.first() {
         let more = found.damage.len() - 1;
         let more = if more == 0 { String::new() } else { format!(", and {} more", count(more as u64, "place")) };
-        eprint_line(&format!("warning: damaged: {first}{more}; all else is served; run `diatreme verify`"));
+        output::remark(&format!("warning: damaged: {first}{more}; all else is served; run `diatreme verify`"));
     }
     Ok(engine)
-}
-
-/// A remark beside the work. Whether anybody reads it makes no difference to the work.
-fn eprint_line(text: &str) {
-    let _nobody_listens = writeln!(std::io::stderr(), "diatreme: {text}");
 }
 
 /// The value of `--backend`.

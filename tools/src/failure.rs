@@ -14,7 +14,7 @@ pub(crate) enum Failure {
     Usage(String),
     /// It did not work: damage was found, a record was refused, the system said no.
     Failed(String),
-    /// Whoever read its output has left. Nobody is to be told, and nothing is wrong.
+    /// Whoever read its output has left, and there is no more to do. Nobody is to be told, and nothing is wrong.
     ClosedPipe,
 }
 
@@ -40,6 +40,30 @@ impl Failure {
         match self {
             Failure::Usage(text) => Failure::Usage(format!("{place}: {text}")),
             Failure::Failed(text) => Failure::Failed(format!("{place}: {text}")),
+            Failure::ClosedPipe => Failure::ClosedPipe,
+        }
+    }
+
+    /// Of several endings of one command, what there is to tell. That nobody reads hides none of the others.
+    pub(crate) fn join(endings: impl IntoIterator<Item = Result<(), Failure>>) -> Result<(), Failure> {
+        let mut all = Ok(());
+        for ending in endings {
+            all = match (all, ending) {
+                (all, Ok(())) => all,
+                (Ok(()) | Err(Failure::ClosedPipe), ending) => ending,
+                (all, Err(Failure::ClosedPipe)) => all,
+                (Err(first), Err(next)) => Err(first.and(&next)),
+            };
+        }
+        all
+    }
+
+    /// The first one decides on the exit code.
+    fn and(self, next: &Failure) -> Failure {
+        let more = next.message().map_or_else(String::new, |text| format!("; and {text}"));
+        match self {
+            Failure::Usage(text) => Failure::Usage(text + &more),
+            Failure::Failed(text) => Failure::Failed(text + &more),
             Failure::ClosedPipe => Failure::ClosedPipe,
         }
     }
@@ -80,5 +104,29 @@ impl From<CallError> for Failure {
 impl From<log::LogError> for Failure {
     fn from(error: log::LogError) -> Failure {
         Failure::Failed(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_hides_a_failure() {
+        let damaged = || Err(Failure::failed("damaged"));
+        let closed = || Err(Failure::ClosedPipe);
+        let ending = |endings: Vec<Result<(), Failure>>| {
+            let ended = Failure::join(endings);
+            ended.map_err(|failure| (failure.code(), failure.message().map(str::to_owned)))
+        };
+        let said = |text: &str| Err((FAILED, Some(text.to_owned())));
+        assert_eq!(ending(vec![Ok(()), Ok(())]), Ok(()));
+        assert_eq!(ending(vec![damaged(), closed(), Ok(())]), said("damaged"));
+        assert_eq!(ending(vec![closed(), Ok(()), damaged()]), said("damaged"));
+        assert_eq!(
+            ending(vec![damaged(), Err(Failure::failed("the disk is full"))]),
+            said("damaged; and the disk is full")
+        );
+        assert_eq!(ending(vec![Ok(()), closed()]), Err((0, None)));
     }
 }

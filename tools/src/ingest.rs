@@ -6,6 +6,7 @@
 use crate::engine_args::{DurabilityArg, EngineArgs, open, parse_name};
 use crate::failure::Failure;
 use crate::input::{self, Line, Lines};
+use crate::output;
 use crate::progress;
 use crate::report::Report;
 use crate::table::{count, grouped};
@@ -94,13 +95,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         durability: args.durability.name(),
         error: error.as_deref(),
     };
-    if error.is_none() {
-        done.print().map_err(|error| Failure::output("standard output", &error))?;
-    }
-    if let Some(report) = report {
-        report.write(&done)?;
-    }
-    error.map_or(Ok(()), |error| Err(Failure::failed(error)))
+    let reported = report.map_or(Ok(()), |report| report.write(&done));
+    let ended = match &error {
+        None => output::print(|out| done.print(out)),
+        Some(error) => Err(Failure::failed(error)),
+    };
+    Failure::join([ended, reported])
 }
 
 /// What was done, for people and programs.
@@ -120,13 +120,13 @@ struct Done<'a> {
 }
 
 impl Done<'_> {
-    fn print(&self) -> io::Result<()> {
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let offsets = match (self.first_offset, self.last_offset) {
             (Some(first), Some(last)) => format!("offsets {first} to {last}, "),
             _ => String::new(),
         };
         writeln!(
-            io::stdout(),
+            out,
             "{}, {} in {:.3} s ({} records/s), {offsets}durability {}",
             count(self.records, "record"),
             count(self.bytes, "byte"),

@@ -13,6 +13,7 @@ mod ingest;
 mod input;
 mod inspect;
 mod names;
+mod output;
 mod progress;
 mod read;
 mod report;
@@ -82,22 +83,18 @@ fn show(message: &clap::Error) -> ExitCode {
     let text = message.render().to_string();
     if message.use_stderr() {
         // Called without anything, clap shows the help there, and then there is no error to name.
-        tell(&text.strip_prefix("error: ").map_or_else(|| text.clone(), |error| format!("diatreme: {error}")));
+        let error = text.strip_prefix("error: ");
+        output::tell(&error.map_or_else(|| text.clone(), |error| format!("diatreme: {error}")));
         return ExitCode::from(WRONG_USAGE);
     }
-    end(std::io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::output("standard output", &error)))
+    end(output::print(|out| out.write_all(text.as_bytes())))
 }
 
 /// Tells why a command failed, if it did, and gives its exit code.
 fn end(ended: Result<(), Failure>) -> ExitCode {
     let Err(failure) = ended else { return ExitCode::SUCCESS };
     if let Some(message) = failure.message() {
-        tell(&format!("diatreme: {message}\n"));
+        output::remark(message);
     }
     ExitCode::from(failure.code())
-}
-
-/// Writes to standard error. If that is closed too, the exit code has to say it all.
-fn tell(text: &str) {
-    let _nobody_listens = std::io::stderr().write_all(text.as_bytes());
 }

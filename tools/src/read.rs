@@ -83,10 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut client = engine.client();
     let result = find(&mut client, args).and_then(|stream| copy(&mut client, &stream, args));
     drop(client);
-    let closed = engine.close();
-    result?;
-    closed?;
-    Ok(())
+    Failure::join([result, engine.close().map(|_| ()).map_err(Failure::from)])
 }
 
 /// Finds the stream; if there is none, says which there are.

@@ -1,6 +1,7 @@
 //! A fresh directory for a command that makes its own data.
 
 use crate::failure::Failure;
+use crate::output;
 use std::path::{Path, PathBuf};
 
 /// A directory that was empty or did not exist; removed at the end if the command chose it.
@@ -30,7 +31,7 @@ impl Drop for Scratch {
             && let Err(error) = std::fs::remove_dir_all(&self.path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            eprintln!("diatreme: cannot remove {}: {error}", self.path.display());
+            output::remark(&format!("cannot remove {}: {error}", self.path.display()));
         }
     }
 }

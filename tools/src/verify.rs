@@ -3,6 +3,7 @@
 use crate::directory::{self, Caching, Reader, Survey};
 use crate::failure::Failure;
 use crate::names::{Names, shown};
+use crate::output;
 use crate::progress;
 use crate::report::Report;
 use crate::table::{Table, count, grouped};
@@ -53,18 +54,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let verified = verified?;
     let names = names(&args.data_dir, &survey, &verified)?;
     let findings = Findings::new(&verified, &names, &manifest, seconds);
-    print(&findings).map_err(|error| Failure::output("standard output", &error))?;
-    if let Some(report) = report {
-        report.write(&findings)?;
-    }
-    match findings.damage.len() as u64 {
-        0 => Ok(()),
-        damaged => Err(Failure::failed(format!(
-            "{}: {} damaged, named above; restore what is lost from a backup",
-            args.data_dir.display(),
-            if damaged == 1 { "1 place is".into() } else { format!("{} are", count(damaged, "place")) },
-        ))),
-    }
+    // The report first, then what people read, who may leave early: neither takes anything from the verdict.
+    let reported = report.map_or(Ok(()), |report| report.write(&findings));
+    let printed = output::print(|out| print(&findings, out));
+    Failure::join([verdict(&findings, &args.data_dir), reported, printed])
+}
+
+fn verdict(findings: &Findings, path: &Path) -> Result<(), Failure> {
+    let damaged = match findings.damage.len() as u64 {
+        0 => return Ok(()),
+        1 => "1 place is".into(),
+        more => format!("{} are", count(more, "place")),
+    };
+    let path = path.display();
+    Err(Failure::failed(format!("{path}: {damaged} damaged, named above; restore what is lost from a backup")))
 }
 
 fn verify(path: &Path, threads: usize, bar: &ProgressBar) -> Result<Verified, Failure> {
@@ -214,8 +217,7 @@ impl std::fmt::Display for Lost {
     }
 }
 
-fn print(findings: &Findings) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn print(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
     let mut table = Table::new(&["", ">"]);
     let mut row = |name: &str, value: String| table.row(vec![name.into(), value]);
     row("logs", grouped(findings.logs as u64));
@@ -227,7 +229,7 @@ fn print(findings: &Findings) -> io::Result<()> {
     row("bytes read", grouped(findings.bytes_read));
     row("seconds", format!("{:.3}", findings.seconds));
     row("GB/s", format!("{:.2}", findings.gigabytes_per_second));
-    table.write(&mut out)?;
+    table.write(out)?;
     if findings.torn_tails > 0 {
         let tails = count(findings.torn_tails as u64, "log");
         writeln!(out, "torn: {tails} with a tail that was never acknowledged; the next opening cuts it")?;
@@ -238,5 +240,5 @@ fn print(findings: &Findings) -> io::Result<()> {
     if findings.sound {
         writeln!(out, "sound: every checksum and every chain link fits")?;
     }
-    out.flush()
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod streams;
 use crate::directory::{self, Caching, Reader};
 use crate::failure::Failure;
 use crate::names::Names;
+use crate::output;
 use crate::progress;
 use crate::report::Report;
 use crate::table::{Table, count, grouped};
@@ -63,8 +64,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let manifest = reader.manifest()?;
     let ids = choose(&mut reader, &survey.logs, args)?;
     let content = examine(&mut reader, &ids, &manifest, args)?;
-    print(&content, args).map_err(|error| Failure::output("standard output", &error))?;
-    report.map_or(Ok(()), |report| report.write(&content))
+    let reported = report.map_or(Ok(()), |report| report.write(&content));
+    Failure::join([reported, output::print(|out| print(&content, args, out))])
 }
 
 /// The segments that are asked for.
@@ -241,17 +242,16 @@ impl ManifestLine {
     }
 }
 
-fn print(content: &Content, args: &Args) -> io::Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+fn print(content: &Content, args: &Args, out: &mut impl Write) -> io::Result<()> {
     match &content.manifest {
-        Some(manifest) => print_manifest(&mut out, manifest)?,
+        Some(manifest) => print_manifest(out, manifest)?,
         None => writeln!(out, "manifest: none that can be read")?,
     }
     for fault in &content.manifest_faults {
         writeln!(out, "fault: {fault}")?;
     }
     writeln!(out)?;
-    print_segments(&mut out, &content.segments)?;
+    print_segments(out, &content.segments)?;
     for segment in &content.segments {
         for fault in &segment.faults {
             let id = SegmentId { log: segment.log, number: segment.segment };
@@ -259,18 +259,18 @@ fn print(content: &Content, args: &Args) -> io::Result<()> {
         }
     }
     writeln!(out)?;
-    content.total.print(&mut out)?;
+    content.total.print(out)?;
     if let Some(streams) = &content.streams {
         writeln!(out)?;
-        streams::print(&mut out, streams)?;
+        streams::print(out, streams)?;
     }
     if args.frames {
         for segment in &content.segments {
             writeln!(out, "\n{}", SegmentId { log: segment.log, number: segment.segment })?;
-            frames::print(&mut out, &segment.frames)?;
+            frames::print(out, &segment.frames)?;
         }
     }
-    out.flush()
+    Ok(())
 }
 
 fn print_manifest(out: &mut impl Write, manifest: &ManifestLine) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -66,8 +66,20 @@ pub fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>, input: &[u8]) -> E
     let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    Ended { code: output.status.code().unwrap(), out: output.stdout, err }
+    ended(&output)
+}
+
+/// Runs a command whose reader has left before it prints anything.
+pub fn run_unread(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = command(args).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    ended(&child.wait_with_output().unwrap())
+}
+
+fn ended(output: &Output) -> Ended {
+    let err = String::from_utf8(output.stderr.clone()).unwrap();
+    Ended { code: output.status.code().unwrap(), out: output.stdout.clone(), err }
 }
 
 /// A place for a data directory and for files beside it.
