@@ -69,6 +69,11 @@ pub fn run(args: impl IntoIterator<Item = impl AsRef<OsStr>>, input: &[u8]) -> E
     ended(&output)
 }
 
+/// Runs a command in a directory.
+pub fn run_in(directory: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
+    ended(&command(args).current_dir(directory).stdin(Stdio::null()).output().unwrap())
+}
+
 /// Runs a command whose reader has left before it prints anything.
 pub fn run_unread(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
     let (reader, writer) = std::io::pipe().unwrap();
