@@ -24,7 +24,7 @@ pub(crate) fn survey(path: &Path) -> Result<Survey, Failure> {
     let unreadable = |error: &dyn std::fmt::Display| Failure::usage(format!("cannot read {}: {error}", path.display()));
     // Asked first: the system's own word for what is wrong is the clearest.
     std::fs::read_dir(path).map_err(|error| unreadable(&error))?;
-    let mut reader = Reader::open(path, Caching::Cached)?;
+    let mut reader = Reader::open(path, Caching::Cached).map_err(Failure::at(path))?;
     let mut survey = Survey::default();
     let mut foreign = None;
     for name in reader.backend.list(".").map_err(|error| unreadable(&error))? {
@@ -39,7 +39,7 @@ pub(crate) fn survey(path: &Path) -> Result<Survey, Failure> {
         return Err(Failure::usage(format!("{} holds no data of Diatreme: name another directory", path.display())));
     }
     match foreign {
-        Some(name) => Err(Failure::from(LogError::Foreign { path: name }).context(&path.display().to_string())),
+        Some(name) => Err(Failure::at(path)(LogError::Foreign { path: name })),
         None => {
             survey.logs.sort_unstable();
             Ok(survey)
@@ -65,7 +65,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn open(path: &Path, caching: Caching) -> Result<Reader, LogError> {
-        let failed = |source| LogError::System { doing: "read", path: path.display().to_string(), source };
+        let failed = |source| LogError::System { doing: "read", path: "the directory".into(), source };
         let mut arena = Arena::new(SCAN_BUFFER_BYTES).map_err(failed)?;
         let buffer = arena.take(SCAN_BUFFER_BYTES);
         let direct = caching == Caching::Direct;

@@ -44,17 +44,22 @@ impl EngineArgs {
 }
 
 /// Opens an engine, and tells on standard error what the opening found that its user should know.
-pub(crate) fn open(builder: Builder) -> Result<Engine, Failure> {
-    let engine = builder.open()?;
+pub(crate) fn open(args: &EngineArgs, builder: Builder) -> Result<Engine, Failure> {
+    let engine = builder.open().map_err(Failure::engine(&args.data_dir))?;
+    let directory = args.data_dir.display();
     let found = &engine.report().recovery;
     for torn in &found.torn {
         let log::Torn { segment, at, .. } = torn;
-        output::remark(&format!("note: {segment}: a tail from byte {at} on was never acknowledged, and is cut"));
+        output::remark(&format!(
+            "note: {directory}: {segment}: a tail from byte {at} on was never acknowledged, and is cut"
+        ));
     }
     if let Some(first) = found.damage.first() {
         let more = found.damage.len() - 1;
         let more = if more == 0 { String::new() } else { format!(", and {} more", count(more as u64, "place")) };
-        output::remark(&format!("warning: damaged: {first}{more}; all else is served; run `diatreme verify`"));
+        output::remark(&format!(
+            "warning: {directory}: damaged: {first}{more}; all else is served; run `diatreme verify`"
+        ));
     }
     Ok(engine)
 }

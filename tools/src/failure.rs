@@ -2,6 +2,7 @@
 
 use diatreme::{CallError, OpenError};
 use std::io;
+use std::path::Path;
 
 /// Exit codes: 0 done, 1 it did not work, 2 it could not have worked as it was called.
 const FAILED: u8 = 1;
@@ -41,6 +42,24 @@ impl Failure {
             Failure::Usage(text) => Failure::Usage(format!("{place}: {text}")),
             Failure::Failed(text) => Failure::Failed(format!("{place}: {text}")),
             Failure::ClosedPipe => Failure::ClosedPipe,
+        }
+    }
+
+    /// For errors that name places below the data directory only: puts the directory before them.
+    pub(crate) fn at<E: Into<Failure>>(directory: &Path) -> impl Fn(E) -> Failure {
+        move |error| error.into().context(&directory.display().to_string())
+    }
+
+    /// For errors of an engine at its opening and closing, of which some name the directory themselves, and settings
+    /// are wrong in any.
+    pub(crate) fn engine(directory: &Path) -> impl Fn(OpenError) -> Failure {
+        move |error| match error {
+            OpenError::Config(_)
+            | OpenError::Pin { .. }
+            | OpenError::Directory { .. }
+            | OpenError::Locked { .. }
+            | OpenError::Backend(_) => error.into(),
+            _ => Failure::at(directory)(error),
         }
     }
 

@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 const EXAMPLE: &str = "Example:
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (mut lines, len) = Lines::open(&args.file, args.record_bytes_max as usize).map_err(unreadable)?;
     let report = Report::open(args.json.as_deref())?;
     let settings = args.engine.builder().durability(args.durability.into()).record_bytes_max(args.record_bytes_max);
-    let engine = open(settings)?;
+    let engine = open(&args.engine, settings)?;
     let mut appender = Appender::new(&engine, args)?;
     let bar = len.map_or_else(progress::spinner, progress::bar);
     let since = Instant::now();
@@ -75,12 +75,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     bar.finish_and_clear();
     let Appender { client, start, answers: Answers { acknowledged, bytes, .. }, .. } = appender;
     drop(client);
-    let stopped = stopped.map(|stop| stop.describe(&args.file, start, acknowledged));
+    let stopped = stopped.map(|stop| stop.describe(args, start, acknowledged));
     // Why a shard failed is known to its engine alone.
+    let directory = args.engine.data_dir.display();
     let error = match (stopped, engine.close().err()) {
         (stopped, None) => stopped,
-        (None, Some(closing)) => Some(format!("every record is acknowledged, but the engine did not close: {closing}")),
-        (Some(stopped), Some(closing)) => Some(format!("{stopped}; the engine: {closing}")),
+        (None, Some(closing)) => {
+            Some(format!("{directory}: every record is acknowledged, but the engine did not close: {closing}"))
+        }
+        (Some(stopped), Some(closing)) => Some(format!("{stopped}; the engine on {directory}: {closing}")),
     };
     let done = Done {
         command: "ingest",
@@ -150,14 +153,14 @@ enum Stop {
 impl Stop {
     /// In words: what is wrong, where, and what is safe. Every line before the one that is wrong is acknowledged, and
     /// so its number is known.
-    fn describe(&self, file: &Path, start: u64, acknowledged: u64) -> String {
-        let (file, line) = (input::name(file), acknowledged + 1);
+    fn describe(&self, args: &Args, start: u64, acknowledged: u64) -> String {
+        let (file, line, directory) = (input::name(&args.file), acknowledged + 1, args.engine.data_dir.display());
         let wrong = match self {
             Stop::TooLong { len, max } => {
                 format!("line {line} has {len} bytes, at most {max} are taken: split it, or raise --record-bytes-max")
             }
             Stop::Unreadable(error) => format!("cannot read line {line}: {error}"),
-            Stop::Refused(error) => format!("line {line} was not appended: {error}"),
+            Stop::Refused(error) => format!("line {line} was not appended to {directory}: {error}"),
         };
         let safe = match acknowledged {
             0 => "no record is acknowledged".into(),
@@ -183,13 +186,15 @@ struct Appender {
 
 impl Appender {
     fn new(engine: &Engine, args: &Args) -> Result<Appender, Failure> {
-        let mut client = engine.client_with_window(args.window as usize)?;
+        let directory = &args.engine.data_dir;
+        let mut client = engine.client_with_window(args.window as usize).map_err(Failure::engine(directory))?;
         let mut prepare = || {
             let stream = client.ensure_stream(&args.tenant, &args.stream)?;
             Ok((stream, client.head(&stream)?.next))
         };
         let (stream, start) = prepare().map_err(|error: CallError| {
-            Failure::from(error).context(&format!("tenant {:?}, stream {:?}", args.tenant, args.stream))
+            let names = format!("tenant {:?}, stream {:?}", args.tenant, args.stream);
+            Failure::at(directory)(Failure::from(error).context(&names))
         })?;
         Ok(Appender { client, stream, start, line_bytes_max: args.record_bytes_max, answers: Answers::default() })
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Reads in flight: as many as a shard serves at once.
 const IN_FLIGHT: usize = 4;
@@ -79,15 +79,16 @@ enum Format {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     directory::survey(&args.engine.data_dir)?;
-    let engine = open(args.engine.builder())?;
+    let engine = open(&args.engine, args.engine.builder())?;
     let mut client = engine.client();
     let result = find(&mut client, args).and_then(|stream| copy(&mut client, &stream, args));
     drop(client);
-    Failure::join([result, engine.close().map(|_| ()).map_err(Failure::from)])
+    Failure::join([result, engine.close().map(|_| ()).map_err(Failure::engine(&args.engine.data_dir))])
 }
 
 /// Finds the stream; if there is none, says which there are.
 fn find(client: &mut Client, args: &Args) -> Result<StreamRef, Failure> {
+    let at = Failure::at(&args.engine.data_dir);
     let directory = args.engine.data_dir.display();
     client.stream(&args.tenant, &args.stream).map_err(|error| match error {
         CallError::Failed(diatreme::Failure::Refused(Refusal::UnknownTenant)) => {
@@ -98,7 +99,7 @@ fn find(client: &mut Client, args: &Args) -> Result<StreamRef, Failure> {
             let streams = client.streams(&args.tenant).map(|all| list(&all)).unwrap_or_default();
             Failure::failed(format!("no stream {:?} in tenant {:?}: it has {streams}", args.stream, args.tenant))
         }
-        error => Failure::from(error).context(&format!("tenant {:?}, stream {:?}", args.tenant, args.stream)),
+        error => at(Failure::from(error).context(&format!("tenant {:?}, stream {:?}", args.tenant, args.stream))),
     })
 }
 
@@ -115,9 +116,10 @@ fn list(named: &[diatreme::Named]) -> String {
 }
 
 fn copy(client: &mut Client, stream: &StreamRef, args: &Args) -> Result<(), Failure> {
-    let next = client.head(stream)?.next;
+    let at = Failure::at(&args.engine.data_dir);
+    let next = client.head(stream).map_err(&at)?.next;
     if args.from > next {
-        return Err(Failure::from(CallError::Failed(diatreme::Failure::Refused(Refusal::OffsetBeyondEnd {
+        return Err(at(CallError::from(diatreme::Failure::Refused(Refusal::OffsetBeyondEnd {
             from: args.from,
             next,
         }))));
@@ -126,12 +128,12 @@ fn copy(client: &mut Client, stream: &StreamRef, args: &Args) -> Result<(), Fail
     match &args.output {
         None => {
             let out = io::stdout().lock();
-            Copier::new(client, *stream, args.from..end, args.format).run(out, "standard output")
+            Copier::new(client, *stream, args.from..end, args).run(out, "standard output")
         }
         Some(path) => {
             let unwritable = |error| Failure::usage(format!("cannot write {}: {error}", path.display()));
             let out = File::create(path).map_err(unwritable)?;
-            Copier::new(client, *stream, args.from..end, args.format).run(out, &path.display().to_string())
+            Copier::new(client, *stream, args.from..end, args).run(out, &path.display().to_string())
         }
     }
 }
@@ -152,6 +154,8 @@ struct Copier<'a> {
     client: &'a mut Client,
     stream: StreamRef,
     format: Format,
+    /// For errors to name.
+    data_dir: &'a Path,
     /// The next offset that nobody asked for, and the one to end before.
     next: u64,
     end: u64,
@@ -166,11 +170,12 @@ struct Copier<'a> {
 }
 
 impl<'a> Copier<'a> {
-    fn new(client: &'a mut Client, stream: StreamRef, offsets: std::ops::Range<u64>, format: Format) -> Copier<'a> {
+    fn new(client: &'a mut Client, stream: StreamRef, offsets: std::ops::Range<u64>, args: &'a Args) -> Copier<'a> {
         Copier {
             client,
             stream,
-            format,
+            format: args.format,
+            data_dir: &args.engine.data_dir,
             next: offsets.start,
             end: offsets.end,
             slots: VecDeque::with_capacity(IN_FLIGHT),
@@ -199,7 +204,7 @@ impl<'a> Copier<'a> {
                 return Ok(());
             }
             let (slots, format) = (&mut self.slots, self.format);
-            self.client.wait(|completion| take(slots, format, &completion))?;
+            self.client.wait(|completion| take(slots, format, &completion)).map_err(Failure::at(self.data_dir))?;
         }
     }
 
@@ -234,7 +239,8 @@ impl<'a> Copier<'a> {
     }
 
     fn failed(&self, why: &str) -> Failure {
-        Failure::failed(format!("{why}; before it, {} written", count(self.written, "record")))
+        let directory = self.data_dir.display();
+        Failure::failed(format!("{directory}: {why}; before it, {} written", count(self.written, "record")))
     }
 
     /// Keeps reads in flight; only one until something is known of how many records a reply holds.
@@ -251,7 +257,8 @@ impl<'a> Copier<'a> {
     }
 
     fn ask(&mut self, from: u64, until: u64) -> Result<Slot, Failure> {
-        let token = self.client.submit_read(&self.stream, from, (until - from) as u32)?;
+        let asked = self.client.submit_read(&self.stream, from, (until - from) as u32);
+        let token = asked.map_err(Failure::at(self.data_dir))?;
         let mut text = self.spare.pop().unwrap_or_default();
         text.clear();
         Ok(Slot { token, from, until, answer: None, text })

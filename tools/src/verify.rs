@@ -42,10 +42,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let survey = directory::survey(&args.data_dir)?;
-    let _lock = DirectoryLock::shared(&args.data_dir)?;
+    let _lock = DirectoryLock::shared(&args.data_dir).map_err(Failure::engine(&args.data_dir))?;
     let report = Report::open(args.json.as_deref())?;
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let manifest = Reader::open(&args.data_dir, Caching::Cached)?.manifest()?;
+    let manifest = Reader::open(&args.data_dir, Caching::Cached).and_then(|mut reader| reader.manifest());
+    let manifest = manifest.map_err(Failure::at(&args.data_dir))?;
     let bar = progress::bar(0);
     let since = Instant::now();
     let verified = verify(&args.data_dir, threads, &bar);
@@ -79,7 +80,7 @@ fn verify(path: &Path, threads: usize, bar: &ProgressBar) -> Result<Verified, Fa
         bar.set_length(total);
         bar.set_position(done);
     };
-    Ok(log::verify(open, threads, progress)?)
+    log::verify(open, threads, progress).map_err(Failure::at(path))
 }
 
 /// The names that the damage needs: the catalogs are read only if there are losses to name.
@@ -87,7 +88,8 @@ fn names(path: &Path, survey: &Survey, verified: &Verified) -> Result<Names, Fai
     if verified.damage.iter().all(|damage| damage.losses.is_empty()) {
         return Ok(Names::default());
     }
-    Ok(Names::read(&mut Reader::open(path, Caching::Cached)?, &survey.logs)?)
+    let reader = Reader::open(path, Caching::Cached);
+    reader.and_then(|mut reader| Names::read(&mut reader, &survey.logs)).map_err(Failure::at(path))
 }
 
 /// What verification found, for people and programs.

@@ -4,7 +4,7 @@
 mod harness;
 
 use diatreme::DirectoryLock;
-use harness::{Place, run};
+use harness::{Place, find, flip, run};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -136,6 +136,35 @@ fn a_foreign_file_is_named_and_left_alone() {
     place.run("verify", &[]).fails_in_a_line(1, &words);
     fs::remove_file(place.data().join("shard-0000/notes.txt")).unwrap();
     assert_eq!(place.read(&[]).succeeds().text(), "one\n");
+}
+
+/// What the log says names places below the data directory, and so did the commands: with two directories at hand, nobody
+/// could tell which of them "shard-0000/00000001.seg" lay in.
+#[test]
+fn every_error_names_the_data_directory() {
+    let place = Place::new();
+    let data = place.data();
+    let named = |path: &str| format!("diatreme: {}: {path}", data.display());
+    place.ingest(b"one\n", &[]).succeeds();
+    place.read(&["--from", "9"]).fails_in_a_line(1, &[&named("offset 9 is beyond the end")]);
+
+    let foreign = data.join("shard-0000/notes.txt");
+    fs::write(&foreign, "mine").unwrap();
+    let words = [named("shard-0000/notes.txt is not a file of this data directory")];
+    let words = words.each_ref().map(String::as_str);
+    place.ingest(b"two\n", &[]).fails_in_a_line(1, &words);
+    place.read(&[]).fails_in_a_line(1, &words);
+    place.run("verify", &[]).fails_in_a_line(1, &words);
+    place.run("inspect", &[]).fails_in_a_line(1, &words);
+    fs::remove_file(foreign).unwrap();
+
+    let segment = place.segment(1);
+    flip(&segment, find(&segment, b"one"));
+    place.read(&[]).fails_with(1, &[&named("offset 0 is damaged")]);
+    place.run("verify", &[]).fails_in_a_line(1, &[&named("1 place is damaged")]);
+    fs::remove_file(data.join("manifest.a")).unwrap();
+    fs::remove_file(data.join("manifest.b")).unwrap();
+    place.read(&[]).fails_in_a_line(1, &[&named("neither copy of the manifest")]);
 }
 
 #[test]

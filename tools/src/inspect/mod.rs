@@ -14,7 +14,7 @@ use crate::table::{Table, count, grouped};
 use diatreme::DirectoryLock;
 use frames::FrameLine;
 use log::format::manifest::Manifest;
-use log::{ManifestRead, SegmentId, SegmentShape, Sight};
+use log::{LogError, ManifestRead, SegmentId, SegmentShape, Sight};
 use serde::Serialize;
 use space::{SegmentState, Space};
 use std::io::{self, Write};
@@ -58,12 +58,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let survey = directory::survey(&args.data_dir)?;
-    let _lock = DirectoryLock::shared(&args.data_dir)?;
+    let at = Failure::at(&args.data_dir);
+    let _lock = DirectoryLock::shared(&args.data_dir).map_err(Failure::engine(&args.data_dir))?;
     let report = Report::open(args.json.as_deref())?;
-    let mut reader = Reader::open(&args.data_dir, Caching::Cached)?;
-    let manifest = reader.manifest()?;
+    let mut reader = Reader::open(&args.data_dir, Caching::Cached).map_err(&at)?;
+    let manifest = reader.manifest().map_err(&at)?;
     let ids = choose(&mut reader, &survey.logs, args)?;
-    let content = examine(&mut reader, &ids, &manifest, args)?;
+    let content = examine(&mut reader, &ids, &manifest, args).map_err(&at)?;
     let reported = report.map_or(Ok(()), |report| report.write(&content));
     Failure::join([reported, output::print(|out| print(&content, args, out))])
 }
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn choose(reader: &mut Reader, logs: &[u16], args: &Args) -> Result<Vec<SegmentId>, Failure> {
     let mut ids = Vec::new();
     for &log in logs.iter().filter(|log| args.log.is_none_or(|wanted| wanted == **log)) {
-        ids.extend(log::log_segments(&mut reader.backend, log)?);
+        ids.extend(log::log_segments(&mut reader.backend, log).map_err(Failure::at(&args.data_dir))?);
     }
     ids.retain(|id| args.segment.is_none_or(|wanted| wanted == id.number));
     let directory = args.data_dir.display();
@@ -141,7 +142,7 @@ struct SegmentLine {
     frames: Vec<FrameLine>,
 }
 
-fn examine(reader: &mut Reader, ids: &[SegmentId], manifest: &ManifestRead, args: &Args) -> Result<Content, Failure> {
+fn examine(reader: &mut Reader, ids: &[SegmentId], manifest: &ManifestRead, args: &Args) -> Result<Content, LogError> {
     let mut names = Names::default();
     let mut streams = Streams::default();
     let mut segments = Vec::with_capacity(ids.len());
