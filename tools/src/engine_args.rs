@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::table::count;
 use clap::{Args, ValueEnum};
-use diatreme::{Builder, Cores, Engine, Mode};
+use diatreme::{BackendInfo, BackendKind, Builder, Cores, Engine, Mode};
 use kernel::NAME_BYTES_MAX;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -47,6 +47,9 @@ impl EngineArgs {
 pub(crate) fn open(args: &EngineArgs, builder: Builder) -> Result<Engine, Failure> {
     let engine = builder.open().map_err(Failure::engine(&args.data_dir))?;
     let directory = args.data_dir.display();
+    if let Some(why) = fallback(args.backend, engine.report().shards.iter().map(|shard| &shard.backend)) {
+        output::remark(&format!("note: {why}"));
+    }
     let found = &engine.report().recovery;
     for torn in &found.torn {
         let log::Torn { segment, at, .. } = torn;
@@ -62,6 +65,17 @@ pub(crate) fn open(args: &EngineArgs, builder: Builder) -> Result<Engine, Failur
         ));
     }
     Ok(engine)
+}
+
+/// Why a shard does without io_uring though nobody asked for that. The first such shard speaks for all: what the system
+/// forbids one thread of a process, it mostly forbids the others too.
+fn fallback<'a>(asked: BackendArg, mut given: impl Iterator<Item = &'a BackendInfo>) -> Option<String> {
+    if asked != BackendArg::Auto {
+        return None;
+    }
+    // Its first note is why it is this one (`iobackend::open`).
+    let why = |info: &BackendInfo| info.notes.first().map_or_else(|| info.kind.to_string(), Clone::clone);
+    given.find(|info| info.kind == BackendKind::Sync).map(why)
 }
 
 /// The value of `--backend`.
@@ -165,6 +179,26 @@ impl FromStr for CoresArg {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where io_uring is forbidden, as in most containers, commands were slower and nothing said why.
+    #[test]
+    fn who_gets_no_ring_is_told_why_and_only_who_could_have_had_one() {
+        let info = |kind, note: &str| BackendInfo {
+            kind,
+            direct: true,
+            alignment: 4096,
+            fixed_buffers: false,
+            notes: vec![note.into(), "direct I/O".into()],
+        };
+        let ring = info(BackendKind::Uring, "io_uring: set up");
+        let sync = info(BackendKind::Sync, "synchronous backend: io_uring: forbidden");
+        let told = |asked, given: &[&BackendInfo]| fallback(asked, given.iter().copied());
+        assert_eq!(told(BackendArg::Auto, &[&ring, &ring]), None);
+        assert_eq!(told(BackendArg::Sync, &[&sync]), None);
+        let why = Some("synchronous backend: io_uring: forbidden".to_owned());
+        assert_eq!(told(BackendArg::Auto, &[&sync, &sync]), why);
+        assert_eq!(told(BackendArg::Auto, &[&ring, &sync]), why);
+    }
 
     #[test]
     fn lists_of_cores_are_read() {

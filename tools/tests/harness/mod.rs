@@ -9,6 +9,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// How the note begins that there is no io_uring here.
+const NO_RING: &str = "diatreme: note: synchronous backend: ";
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -84,6 +87,8 @@ pub fn run_unread(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
 
 fn ended(output: &Output) -> Ended {
     let err = String::from_utf8(output.stderr.clone()).unwrap();
+    // Where io_uring is not to be had, commands say so, and do all the same.
+    let err = err.split_inclusive('\n').filter(|line| !line.starts_with(NO_RING)).collect();
     Ended { code: output.status.code().unwrap(), out: output.stdout.clone(), err }
 }
 
