@@ -16,8 +16,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Reads in flight: as many as a shard serves at once.
-const IN_FLIGHT: usize = 4;
+/// Reads in flight: as many as a log has buffers for. More would only wait for those.
+const IN_FLIGHT: usize = log::limits::READS_IN_FLIGHT;
 /// Records of one read at the most. A reply has about a mebibyte, and a record's header 32 bytes.
 const STRIDE_MAX: u64 = 32 << 10;
 /// After so many full replies, more is asked for at once.
