@@ -83,6 +83,28 @@ impl Kernel {
         effects.replies.push(ReplyEffect { request, slot, outcome });
     }
 
+    /// Applies a command that goes by its tenant's name, as [`apply`](Self::apply) does: refused if the id is that of a tenant
+    /// with another name. Commands that go by ids alone need no name: whoever has a stream's id got it by such a command.
+    pub fn apply_named(
+        &mut self,
+        request: u32,
+        (name, tenant): (&str, TenantId),
+        command: &Command<'_>,
+        now: u64,
+        effects: &mut Effects,
+    ) {
+        let known = self.tables.tenant_slot(tenant).map(|tenant| self.tables.tenant(tenant));
+        // Without the record of its creation nobody knows the tenant's name.
+        let other = known.filter(|known| known.name.as_deref().is_some_and(|taken| taken != name));
+        match other.map(|other| other.catalog) {
+            Some(seen) => {
+                let outcome = Err(Refusal::TenantNameCollision);
+                effects.replies.push(ReplyEffect { request, slot: Some(seen), outcome });
+            }
+            None => self.apply(request, command, now, effects),
+        }
+    }
+
     #[inline]
     fn append(
         &mut self,
@@ -201,6 +223,41 @@ impl Kernel {
             Seen::stream(tenant.catalog, Refusal::StreamDeleted)
         } else {
             Seen::stream(self.witness(slot), Refusal::Frozen)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only the creation of a tenant compared names. Another name with the same id led to its streams, and could delete it.
+    #[test]
+    fn a_name_whose_id_is_another_tenants_leads_nowhere() {
+        let tenant = TenantId(7);
+        let mut kernel = Kernel::new(Limits::default());
+        let mut effects = Effects::new(1);
+        kernel.apply(0, &Command::CreateTenant { tenant, name: "one" }, 0, &mut effects);
+        kernel.apply(0, &Command::CreateStream { tenant, name: "stream" }, 0, &mut effects);
+        let before = kernel.state_hash();
+        let commands = [
+            Command::CreateStream { tenant, name: "another" },
+            Command::Resolve { tenant, name: "stream" },
+            Command::ListStreams { tenant, after: crate::CATALOG, bytes_max: 1000 },
+            Command::DeleteTenant { tenant },
+        ];
+        let catalog = kernel.slot(tenant, crate::CATALOG);
+        for command in &commands {
+            effects.clear();
+            kernel.apply_named(3, ("other", tenant), command, 0, &mut effects);
+            let refused = ReplyEffect { request: 3, slot: catalog, outcome: Err(Refusal::TenantNameCollision) };
+            assert_eq!(effects.replies, [refused], "{command:?}");
+        }
+        assert_eq!(kernel.state_hash(), before);
+        for command in &commands {
+            effects.clear();
+            kernel.apply_named(0, ("one", tenant), command, 0, &mut effects);
+            assert!(effects.replies[0].outcome.is_ok(), "{command:?}");
         }
     }
 }

@@ -176,12 +176,12 @@ impl Client {
     /// # Errors
     /// If there is no such tenant, or the name is taken or cannot be one.
     pub fn create_stream(&mut self, tenant: &str, name: &str) -> Result<StreamRef, CallError> {
-        let tenant = TenantId::of_name(tenant);
-        let stream = match self.call(tenant, &Request::CreateStream { tenant, name })?.0 {
+        let id = TenantId::of_name(tenant);
+        let stream = match self.call(id, &Request::CreateStream { tenant, name })?.0 {
             Done::StreamCreated { stream } => stream,
             other => unreachable!("{other:?} to the creation of a stream"),
         };
-        Ok(self.stream_ref(tenant, stream))
+        Ok(self.stream_ref(id, stream))
     }
 
     /// Finds a stream by its name.
@@ -189,12 +189,12 @@ impl Client {
     /// # Errors
     /// If there is none of the name, or no such tenant.
     pub fn stream(&mut self, tenant: &str, name: &str) -> Result<StreamRef, CallError> {
-        let tenant = TenantId::of_name(tenant);
-        let stream = match self.call(tenant, &Request::Resolve { tenant, name })?.0 {
+        let id = TenantId::of_name(tenant);
+        let stream = match self.call(id, &Request::Resolve { tenant, name })?.0 {
             Done::Resolved { stream, .. } => stream,
             other => unreachable!("{other:?} to a question for a stream's id"),
         };
-        Ok(self.stream_ref(tenant, stream))
+        Ok(self.stream_ref(id, stream))
     }
 
     fn stream_ref(&self, tenant: TenantId, stream: StreamId) -> StreamRef {
@@ -288,11 +288,11 @@ impl Client {
     /// # Errors
     /// If there is no such tenant, and as any call.
     pub fn streams(&mut self, tenant: &str) -> Result<Vec<Named>, CallError> {
-        let tenant = TenantId::of_name(tenant);
+        let id = TenantId::of_name(tenant);
         let mut all = Vec::new();
         let mut after = kernel::CATALOG;
         loop {
-            let page = self.call(tenant, &Request::ListStreams { tenant, after })?;
+            let page = self.call(id, &Request::ListStreams { tenant, after })?;
             if !take_page(page, &mut all) {
                 return Ok(all);
             }
@@ -314,8 +314,8 @@ impl Client {
     /// # Errors
     /// If there is no such tenant, and as any call.
     pub fn delete_tenant(&mut self, tenant: &str) -> Result<(), CallError> {
-        let tenant = TenantId::of_name(tenant);
-        self.call(tenant, &Request::DeleteTenant { tenant }).map(|_| ())
+        let id = TenantId::of_name(tenant);
+        self.call(id, &Request::DeleteTenant { tenant }).map(|_| ())
     }
 
     /// Sends an append without waiting; [`poll`](Self::poll) brings its answer.

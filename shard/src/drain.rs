@@ -6,7 +6,7 @@ use crate::read::QueuedRead;
 use crate::shard::{Attached, Shard};
 use crate::wire::{Done, Failure, Reply, decode, demand, token};
 use iobackend::IoBackend;
-use kernel::{Command, Payload, RecordEffect, ReplyEffect, StreamSlot};
+use kernel::{Command, Payload, RecordEffect, ReplyEffect, StreamSlot, TenantId};
 use log::format::frame::RecordHeader;
 use log::limits::REQUEST_RECORDS_BYTES_MAX;
 use log::{Room, StreamStart};
@@ -117,7 +117,7 @@ impl<B: IoBackend> Shard<B> {
             };
             let tried = match page.take() {
                 None => match decode(message) {
-                    Ok(command) => self.take(&command, message, now, &mut port.data),
+                    Ok((command, named)) => self.take(&command, named, message, now, &mut port.data),
                     Err(refusal) => Taken::Outcome(Outcome::now(Err(Failure::Refused(refusal)))),
                 },
                 Some(kept) => self.take_page(kept, &mut port.data),
@@ -159,7 +159,14 @@ impl<B: IoBackend> Shard<B> {
 
     /// Applies one command, if the log has room for what it may write.
     #[inline]
-    fn take(&mut self, command: &Command<'_>, message: &[u8], now: u64, data: &mut ByteProducer) -> Taken {
+    fn take(
+        &mut self,
+        command: &Command<'_>,
+        named: Option<(&str, TenantId)>,
+        message: &[u8],
+        now: u64,
+        data: &mut ByteProducer,
+    ) -> Taken {
         // What is longer than any frame is longer than the kernel's limits too: it is applied, and refused.
         if let Some((bytes, entries)) = demand(command).filter(|(bytes, _)| *bytes <= REQUEST_RECORDS_BYTES_MAX) {
             // A log that has failed may still have room in its open frame, but no frame will be written any more.
@@ -172,7 +179,10 @@ impl<B: IoBackend> Shard<B> {
             }
         }
         self.effects.clear();
-        self.kernel.apply(0, command, now, &mut self.effects);
+        match named {
+            None => self.kernel.apply(0, command, now, &mut self.effects),
+            Some(tenant) => self.kernel.apply_named(0, tenant, command, now, &mut self.effects),
+        }
         self.seal(message);
         let Some(&ReplyEffect { slot, outcome, .. }) = self.effects.replies.first() else {
             unreachable!("the kernel gives one reply for each command");

@@ -52,8 +52,8 @@ pub enum Request<'a> {
     },
     /// Make a stream.
     CreateStream {
-        /// In which tenant.
-        tenant: TenantId,
+        /// In which tenant, by name.
+        tenant: &'a str,
         /// Its name.
         name: &'a str,
     },
@@ -90,8 +90,8 @@ pub enum Request<'a> {
     },
     /// Ask for a stream's id by its name.
     Resolve {
-        /// In which tenant.
-        tenant: TenantId,
+        /// In which tenant, by name.
+        tenant: &'a str,
         /// The stream's name.
         name: &'a str,
     },
@@ -102,8 +102,8 @@ pub enum Request<'a> {
     },
     /// List a tenant's streams, in order of id.
     ListStreams {
-        /// Which tenant.
-        tenant: TenantId,
+        /// Which tenant, by name.
+        tenant: &'a str,
         /// Those after this one.
         after: StreamId,
     },
@@ -116,8 +116,8 @@ pub enum Request<'a> {
     },
     /// Delete a tenant (softly).
     DeleteTenant {
-        /// Which tenant.
-        tenant: TenantId,
+        /// Which tenant, by name.
+        tenant: &'a str,
     },
 }
 
@@ -140,11 +140,8 @@ impl Request<'_> {
     pub fn encoded_bytes(&self) -> usize {
         HEADER_BYTES
             + match self {
-                Request::CreateTenant { name } | Request::CreateStream { name, .. } | Request::Resolve { name, .. } => {
-                    name.len()
-                }
                 Request::Append { records, .. } => records.iter().map(|record| 4 + record.len()).sum(),
-                _ => 0,
+                _ => self.names().map_or(0, |(tenant, name)| tenant.len() + name.len()),
             }
     }
 
@@ -160,9 +157,6 @@ impl Request<'_> {
         out[32..36].copy_from_slice(&fixed.b.to_le_bytes());
         out[36..40].copy_from_slice(&fixed.c.to_le_bytes());
         match self {
-            Request::CreateTenant { name } | Request::CreateStream { name, .. } | Request::Resolve { name, .. } => {
-                out[HEADER_BYTES..].copy_from_slice(name.as_bytes());
-            }
             Request::Append { records, .. } => {
                 let mut at = HEADER_BYTES;
                 for record in *records {
@@ -171,7 +165,24 @@ impl Request<'_> {
                     at += 4 + record.len();
                 }
             }
-            _ => {}
+            _ => {
+                if let Some((tenant, name)) = self.names() {
+                    let (first, second) = out[HEADER_BYTES..].split_at_mut(tenant.len());
+                    first.copy_from_slice(tenant.as_bytes());
+                    second.copy_from_slice(name.as_bytes());
+                }
+            }
+        }
+    }
+
+    /// The names that make up the body: the tenant's, and what is asked for by name in it. Ids derive from names, and names may
+    /// share one: so the name goes with the id.
+    fn names(&self) -> Option<(&str, &str)> {
+        match *self {
+            Request::CreateTenant { name } => Some((name, "")),
+            Request::CreateStream { tenant, name } | Request::Resolve { tenant, name } => Some((tenant, name)),
+            Request::ListStreams { tenant, .. } | Request::DeleteTenant { tenant } => Some((tenant, "")),
+            _ => None,
         }
     }
 
@@ -183,10 +194,14 @@ impl Request<'_> {
             stream: stream.0,
             ..Fixed::default()
         };
+        let named = |code: Code, tenant: &str, stream: StreamId| Fixed {
+            b: tenant.len() as u32,
+            ..of(code, TenantId::of_name(tenant), stream)
+        };
         let catalog = kernel::CATALOG;
         match *self {
-            Request::CreateTenant { name } => of(Code::CreateTenant, TenantId::of_name(name), catalog),
-            Request::CreateStream { tenant, .. } => of(Code::CreateStream, tenant, catalog),
+            Request::CreateTenant { name } => named(Code::CreateTenant, name, catalog),
+            Request::CreateStream { tenant, .. } => named(Code::CreateStream, tenant, catalog),
             Request::Append { tenant, stream, expected, records } => Fixed {
                 present: expected.is_some(),
                 a: expected.unwrap_or(0),
@@ -197,15 +212,15 @@ impl Request<'_> {
             Request::Read { tenant, stream, from, records_max, bytes_max } => {
                 Fixed { a: from, b: records_max, c: bytes_max, ..of(Code::Read, tenant, stream) }
             }
-            Request::Resolve { tenant, .. } => of(Code::Resolve, tenant, catalog),
+            Request::Resolve { tenant, .. } => named(Code::Resolve, tenant, catalog),
             Request::ListTenants { after } => Fixed {
                 present: after.is_some(),
                 a: after.map_or(0, |tenant| tenant.0),
                 ..of(Code::ListTenants, TenantId(0), catalog)
             },
-            Request::ListStreams { tenant, after } => of(Code::ListStreams, tenant, after),
+            Request::ListStreams { tenant, after } => named(Code::ListStreams, tenant, after),
             Request::DeleteStream { tenant, stream } => of(Code::DeleteStream, tenant, stream),
-            Request::DeleteTenant { tenant } => of(Code::DeleteTenant, tenant, catalog),
+            Request::DeleteTenant { tenant } => named(Code::DeleteTenant, tenant, catalog),
         }
     }
 }
@@ -216,14 +231,22 @@ pub(crate) fn token(message: &[u8]) -> u64 {
     message.first_chunk().map_or(0, |raw| u64::from_le_bytes(*raw))
 }
 
-/// Decodes a request where it lies.
+/// Decodes a request where it lies; with it the name and the id of its tenant, if it goes by the name.
 #[inline]
-pub(crate) fn decode(message: &[u8]) -> Result<Command<'_>, Refusal> {
+pub(crate) fn decode(message: &[u8]) -> Result<(Command<'_>, Option<(&str, TenantId)>), Refusal> {
     let (fixed, body) = split(message)?;
     let (tenant, stream) = (TenantId(fixed.tenant), StreamId(fixed.stream));
     let unknown = Refusal::Malformed { what: Malformed::UnknownCommand, at: 20 };
     let code = CODES.get(usize::from(fixed.code).wrapping_sub(1)).ok_or(unknown)?;
-    Ok(match code {
+    let mut tenant_name = None;
+    let mut named = || {
+        let Some((first, second)) = body.split_at_checked(fixed.b as usize) else {
+            return Err(Refusal::Malformed { what: Malformed::BodyTruncated, at: message.len() as u32 });
+        };
+        tenant_name = Some((name(first)?, tenant));
+        name(second)
+    };
+    let command = match code {
         Code::Append => Command::Append {
             tenant,
             stream,
@@ -233,16 +256,23 @@ pub(crate) fn decode(message: &[u8]) -> Result<Command<'_>, Refusal> {
         Code::Head => Command::Head { tenant, stream },
         Code::Read => Command::Read { tenant, stream, from: fixed.a, records_max: fixed.b, bytes_max: fixed.c },
         Code::CreateTenant => Command::CreateTenant { tenant, name: name(body)? },
-        Code::CreateStream => Command::CreateStream { tenant, name: name(body)? },
-        Code::Resolve => Command::Resolve { tenant, name: name(body)? },
+        Code::CreateStream => Command::CreateStream { tenant, name: named()? },
+        Code::Resolve => Command::Resolve { tenant, name: named()? },
         Code::ListTenants => Command::ListTenants {
             after: fixed.present.then_some(TenantId(fixed.a)),
             bytes_max: kernel::LISTING_BYTES_MAX,
         },
-        Code::ListStreams => Command::ListStreams { tenant, after: stream, bytes_max: kernel::LISTING_BYTES_MAX },
+        Code::ListStreams => {
+            named()?;
+            Command::ListStreams { tenant, after: stream, bytes_max: kernel::LISTING_BYTES_MAX }
+        }
         Code::DeleteStream => Command::DeleteStream { tenant, stream },
-        Code::DeleteTenant => Command::DeleteTenant { tenant },
-    })
+        Code::DeleteTenant => {
+            named()?;
+            Command::DeleteTenant { tenant }
+        }
+    };
+    Ok((command, tenant_name))
 }
 
 #[inline]
@@ -483,7 +513,7 @@ mod tests {
         let append = Request::Append { tenant, stream, expected: Some(3), records: &[b"one", b"", b"three"] };
         let message = encoded(&append);
         assert_eq!(token(&message), 7);
-        let Ok(Command::Append { tenant: TenantId(5), stream: StreamId(6), expected: Some(3), records }) =
+        let Ok((Command::Append { tenant: TenantId(5), stream: StreamId(6), expected: Some(3), records }, None)) =
             decode(&message)
         else {
             panic!("not the append that was encoded");
@@ -493,11 +523,39 @@ mod tests {
 
         let message = encoded(&Request::CreateTenant { name: "acme" });
         let acme = TenantId::of_name("acme");
-        assert!(matches!(decode(&message), Ok(Command::CreateTenant { tenant, name: "acme" }) if tenant == acme));
+        assert!(
+            matches!(decode(&message), Ok((Command::CreateTenant { tenant, name: "acme" }, None)) if tenant == acme)
+        );
         let message = encoded(&Request::Read { tenant, stream, from: 9, records_max: 2, bytes_max: 100 });
-        assert!(matches!(decode(&message), Ok(Command::Read { from: 9, records_max: 2, bytes_max: 100, .. })));
+        assert!(matches!(decode(&message), Ok((Command::Read { from: 9, records_max: 2, bytes_max: 100, .. }, None))));
         let message = encoded(&Request::ListTenants { after: None });
-        assert!(matches!(decode(&message), Ok(Command::ListTenants { after: None, .. })));
+        assert!(matches!(decode(&message), Ok((Command::ListTenants { after: None, .. }, None))));
+    }
+
+    #[test]
+    fn what_goes_by_a_tenants_name_carries_it() {
+        let acme = TenantId::of_name("acme");
+        let requests = [
+            (Request::CreateStream { tenant: "acme", name: "orders" }, Some("orders")),
+            (Request::Resolve { tenant: "acme", name: "orders" }, Some("orders")),
+            (Request::ListStreams { tenant: "acme", after: StreamId(3) }, None),
+            (Request::DeleteTenant { tenant: "acme" }, None),
+        ];
+        for (request, expected) in requests {
+            let message = encoded(&request);
+            let (command, named) = decode(&message).unwrap();
+            assert_eq!(named, Some(("acme", acme)));
+            let name = match command {
+                Command::CreateStream { tenant, name } | Command::Resolve { tenant, name } if tenant == acme => {
+                    Some(name)
+                }
+                Command::ListStreams { tenant, after: StreamId(3), .. } if tenant == acme => None,
+                Command::DeleteTenant { tenant } if tenant == acme => None,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(name, expected);
+            assert!(decode(&message[..HEADER_BYTES + 3]).is_err(), "the tenant's name is cut");
+        }
     }
 
     /// Whatever kept a segment from being made was told as a full disk, and whoever had no right to the directory went to free space.
@@ -526,7 +584,7 @@ mod tests {
             message[20] = code;
             assert!(decode(&message).is_err(), "code {code}");
         }
-        let mut message = encoded(&Request::Resolve { tenant: TenantId(1), name: "ab" });
+        let mut message = encoded(&Request::Resolve { tenant: "", name: "ab" });
         message[HEADER_BYTES + 1] = 0xff;
         assert!(matches!(decode(&message), Err(Refusal::NameNotUtf8 { valid: 1 })));
     }

@@ -5,7 +5,7 @@ mod harness;
 
 use diatreme_shard::limits::PIPELINE_BYTES;
 use diatreme_shard::wire::{Done, Failure, Request};
-use harness::{Answer, Client, Options, Outcome, Rig, append, appended, directory, tenant};
+use harness::{Answer, Client, Options, Outcome, Rig, TENANT, append, appended, directory, tenant};
 use kernel::StreamId;
 
 /// Four frames in flight, each with one append of each client: large enough not to wait for one another.
@@ -136,7 +136,7 @@ fn fail_nth_frame(nth: u64, outcome: Outcome) {
     // From now on: appends are refused, whatever room there is; what is settled is served.
     client.append(settled, b"after");
     client.append(failing, b"after");
-    client.send(&Request::CreateStream { tenant: tenant(), name: "after" });
+    client.send(&Request::CreateStream { tenant: TENANT, name: "after" });
     client.send(&Request::Head { tenant: tenant(), stream: failing });
     rig.run();
     let answers = client.take();
@@ -206,8 +206,8 @@ fn a_list_is_answered_also_after_a_failure() {
     client.take_one();
     let next = rig.faults.borrow().frames;
     rig.faults.borrow_mut().fail_frame = Some((next, Outcome::Lost));
-    client.send(&Request::CreateStream { tenant: tenant(), name: "lost" });
-    client.send(&Request::ListStreams { tenant: tenant(), after: kernel::CATALOG });
+    client.send(&Request::CreateStream { tenant: TENANT, name: "lost" });
+    client.send(&Request::ListStreams { tenant: TENANT, after: kernel::CATALOG });
     client.read(stream, 0, 1);
     rig.run();
     let answers = client.take();

@@ -5,7 +5,7 @@ mod harness;
 use diatreme_shard::limits::{BATCH_BYTES, BATCH_REQUESTS, HELD_TURNS_MAX, HOLD_MAX_NS, TURN_BYTES, TURN_REQUESTS};
 use diatreme_shard::port;
 use diatreme_shard::wire::{Done, Failure, Request};
-use harness::{Client, Rig, append, appended, bell, directory, read, tenant};
+use harness::{Client, Rig, TENANT, append, appended, bell, directory, read, tenant};
 use kernel::StreamId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -262,7 +262,7 @@ fn a_slow_lister_is_waited_for_asleep() {
     let root = directory();
     let mut rig = Rig::open(root.path());
     let stream = rig.streams(2000)[0];
-    let list = Request::ListStreams { tenant: tenant(), after: kernel::CATALOG };
+    let list = Request::ListStreams { tenant: TENANT, after: kernel::CATALOG };
     let mut slow = rig.client(1000);
     for _ in 0..1000 {
         slow.send(&list);
@@ -345,9 +345,9 @@ fn hostile_bytes_are_answered_with_refusals() {
         append(stream, &[b"one", b"two"]),
         read(stream, 0, 10),
         head(stream),
-        Request::ListStreams { tenant: tenant(), after: kernel::CATALOG },
-        Request::CreateStream { tenant: tenant(), name: "name" },
-        Request::Resolve { tenant: tenant(), name: "name" },
+        Request::ListStreams { tenant: TENANT, after: kernel::CATALOG },
+        Request::CreateStream { tenant: TENANT, name: "name" },
+        Request::Resolve { tenant: TENANT, name: "name" },
     ]
     .iter()
     .map(|request| {
@@ -392,6 +392,31 @@ fn hostile_bytes_are_answered_with_refusals() {
     other.append(stream, b"fine");
     rig.run();
     appended(&other.take_one());
+}
+
+/// Ids derive from names and can be shared: a name that leads to another tenant's id must not lead to that tenant.
+#[test]
+fn a_name_that_shares_an_id_is_refused() {
+    let root = directory();
+    let mut rig = Rig::open(root.path());
+    rig.streams(1);
+    let mut client = rig.client(8);
+    let requests = [
+        Request::CreateStream { tenant: "colliding", name: "new" },
+        Request::Resolve { tenant: "colliding", name: "stream 0" },
+        Request::ListStreams { tenant: "colliding", after: kernel::CATALOG },
+        Request::DeleteTenant { tenant: "colliding" },
+    ];
+    for request in requests {
+        let place = client.port.requests.reserve(request.encoded_bytes()).unwrap();
+        request.encode(1, place);
+        place[8..16].copy_from_slice(&tenant().0.to_le_bytes());
+        client.port.requests.commit();
+        client.port.requests.publish();
+        rig.run();
+        let refused = Failure::Refused(kernel::Refusal::TenantNameCollision);
+        assert_eq!(client.take_one().outcome, Err(refused), "{request:?}");
+    }
 }
 
 /// What a shard did not take when it went lay in its inbox: the client waited for a port that nobody held, or would drop.

@@ -5,7 +5,7 @@ mod harness;
 
 use diatreme_shard::limits::PORTS_MAX;
 use diatreme_shard::wire::{Done, Request};
-use harness::{Client, Rig, TENANT, appended, directory, tenant};
+use harness::{Client, Rig, TENANT, appended, directory};
 
 #[test]
 fn the_last_place_is_given_and_freed_places_are_given_again() {
@@ -13,7 +13,7 @@ fn the_last_place_is_given_and_freed_places_are_given_again() {
     let mut rig = Rig::open(root.path());
     let mut clients: Vec<Client> = (0..PORTS_MAX).map(|_| rig.client(2)).collect();
     clients[0].send(&Request::CreateTenant { name: TENANT });
-    clients[0].send(&Request::CreateStream { tenant: tenant(), name: "stream" });
+    clients[0].send(&Request::CreateStream { tenant: TENANT, name: "stream" });
     rig.run();
     let created = clients[0].take().pop().unwrap().outcome;
     let Ok(Done::StreamCreated { stream }) = created else { panic!("{created:?}") };

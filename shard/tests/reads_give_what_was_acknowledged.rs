@@ -4,7 +4,7 @@ mod harness;
 
 use diatreme_shard::limits::REQUEST_PAYLOAD_MAX;
 use diatreme_shard::wire::{Done, Failure, Request};
-use harness::{Rig, append, appended, directory, read, tenant};
+use harness::{Rig, TENANT, append, appended, directory, read, tenant};
 use kernel::{Listing, Refusal};
 use log::limits::READS_IN_FLIGHT;
 
@@ -146,7 +146,7 @@ fn lists_and_reads_interleaved_keep_their_data() {
     while taken < 3 * ROUNDS {
         for _ in 0..7 {
             if sent < ROUNDS {
-                client.send(&Request::ListStreams { tenant: tenant(), after: kernel::CATALOG });
+                client.send(&Request::ListStreams { tenant: TENANT, after: kernel::CATALOG });
                 client.read(streams[0], sent % 20, 1);
                 client.append(streams[1], b"small");
                 sent += 1;
@@ -179,8 +179,8 @@ fn a_list_waits_for_the_names_in_it() {
     rig.streams(1);
     let mut client = rig.client(8);
     rig.faults.borrow_mut().hold_frames = true;
-    client.send(&Request::CreateStream { tenant: tenant(), name: "new" });
-    client.send(&Request::ListStreams { tenant: tenant(), after: kernel::CATALOG });
+    client.send(&Request::CreateStream { tenant: TENANT, name: "new" });
+    client.send(&Request::ListStreams { tenant: TENANT, after: kernel::CATALOG });
     rig.run();
     assert_eq!(client.take(), []);
     rig.faults.borrow_mut().release_all();
@@ -201,12 +201,12 @@ fn a_list_waits_for_no_name_that_comes_later() {
     let mut creating = rig.client(8);
     let mut listing = rig.client(8);
     let mut create = |rig: &mut Rig, name: &str| {
-        creating.send(&Request::CreateStream { tenant: tenant(), name });
+        creating.send(&Request::CreateStream { tenant: TENANT, name });
         rig.run();
     };
     rig.faults.borrow_mut().hold_frames = true;
     create(&mut rig, "before");
-    listing.send(&Request::ListStreams { tenant: tenant(), after: kernel::CATALOG });
+    listing.send(&Request::ListStreams { tenant: TENANT, after: kernel::CATALOG });
     listing.append(stream, b"behind");
     rig.run();
     create(&mut rig, "after");

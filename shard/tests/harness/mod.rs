@@ -153,7 +153,7 @@ impl Rig {
         let mut client = self.client(count as usize + 1);
         client.send(&Request::CreateTenant { name: TENANT });
         for number in 0..count {
-            client.send(&Request::CreateStream { tenant: tenant(), name: &format!("stream {number}") });
+            client.send(&Request::CreateStream { tenant: TENANT, name: &format!("stream {number}") });
         }
         self.run();
         let answers = client.take();
