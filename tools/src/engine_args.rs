@@ -73,8 +73,11 @@ fn fallback<'a>(asked: BackendArg, mut given: impl Iterator<Item = &'a BackendIn
     if asked != BackendArg::Auto {
         return None;
     }
-    // Its first note is why it is this one (`iobackend::open`).
-    let why = |info: &BackendInfo| info.notes.first().map_or_else(|| info.kind.to_string(), Clone::clone);
+    // One of its notes says why it is this one (`iobackend::open`).
+    let why = |info: &BackendInfo| {
+        let note = info.notes.iter().find(|note| note.starts_with("synchronous backend: "));
+        note.map_or_else(|| format!("synchronous backend: {}", info.notes.join("; ")), Clone::clone)
+    };
     given.find(|info| info.kind == BackendKind::Sync).map(why)
 }
 
@@ -188,7 +191,7 @@ mod tests {
             direct: true,
             alignment: 4096,
             fixed_buffers: false,
-            notes: vec![note.into(), "direct I/O".into()],
+            notes: vec!["what was tried before".into(), note.into(), "direct I/O".into()],
         };
         let ring = info(BackendKind::Uring, "io_uring: set up");
         let sync = info(BackendKind::Sync, "synchronous backend: io_uring: forbidden");
