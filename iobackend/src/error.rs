@@ -90,12 +90,6 @@ impl IoError {
     pub fn is_bad_sector(&self) -> bool {
         matches!(self, Self::Os { operation: Operation::Read, errno: libc::EIO | libc::ENODATA | libc::EILSEQ })
     }
-
-    /// Whether the name is taken already.
-    #[must_use]
-    pub fn is_already_exists(&self) -> bool {
-        matches!(self, Self::Os { errno, .. } if *errno == libc::EEXIST)
-    }
 }
 
 impl fmt::Display for IoError {
@@ -103,7 +97,7 @@ impl fmt::Display for IoError {
         match *self {
             Self::Short { operation, wanted, got } => write!(f, "{operation} stopped after {got} of {wanted} bytes"),
             Self::NoSpace { operation } => {
-                write!(f, "{operation}: no space left on the device or in the quota; free some and re-open")
+                write!(f, "{operation}: no space left on the device or in the quota; free some")
             }
             Self::Os { operation, errno } => {
                 write!(f, "{operation}: {}", io::Error::from_raw_os_error(errno))

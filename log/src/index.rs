@@ -60,13 +60,9 @@ pub(crate) fn find(pool: &[IndexEntry], newest: u32, offset: u64) -> Option<u32>
 pub(crate) fn find_run(runs: &[Run], offset: u64) -> Option<Place> {
     let after = runs.partition_point(|run| run.first_offset <= offset);
     let run = runs.get(after.checked_sub(1)?)?;
-    let block = find(&run.segment.index, run.newest, offset)?;
-    Some(Place {
-        segment: run.segment.id,
-        incarnation: run.segment.incarnation,
-        position: u64::from(block) * crate::format::BLOCK_BYTES as u64,
-        end: run.segment.end,
-    })
+    let position = u64::from(find(&run.segment.index, run.newest, offset)?) * crate::format::BLOCK_BYTES as u64;
+    let SealedSegment { id: segment, incarnation, end, .. } = *run.segment;
+    (position < end).then_some(Place { segment, incarnation, position, end })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::format::frame::{FrameHeader, Record, TableEntry};
 use crate::format::segment::SegmentId;
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::index::{Place, find, find_run};
-use crate::limits::{FRAME_BYTES_MAX, READ_BYTES_FIRST, READS_IN_FLIGHT};
+use crate::limits::{FRAME_BYTES_MAX, INDEX_SPACING_BYTES, READ_BYTES_FIRST, READS_IN_FLIGHT};
 use crate::writer::Log;
 use crypto::Link;
 use iobackend::{Buffer, FileSlot, IoBackend, IoError, Op, OpKind, OpenMode};
@@ -70,6 +70,12 @@ struct Read {
     tenant: u64,
     stream: u32,
     place: Place,
+    /// The index has it that no frame from here on begins with the offset, or before it.
+    until: u64,
+    /// Something before this cannot be read: up to here, blocks and frames are read one by one.
+    careful_until: u64,
+    /// The frame that is read alone.
+    alone: Option<FrameHeader>,
     /// Bytes to read next.
     want: usize,
     step: Step,
@@ -160,8 +166,19 @@ impl<B: IoBackend> Log<B> {
                 (Step::Ready(Err(damaged(tenant, id, request.from, end, 0..0, Cause::Gap))), place)
             }
         };
-        let want = READ_BYTES_FIRST;
-        *free = Some(Read { request, tenant, stream: id, place, want, step, skipped: None, buffer: Some(buffer) });
+        *free = Some(Read {
+            request,
+            tenant,
+            stream: id,
+            until: place.end.min(place.position + INDEX_SPACING_BYTES),
+            careful_until: 0,
+            alone: None,
+            want: READ_BYTES_FIRST,
+            place,
+            step,
+            skipped: None,
+            buffer: Some(buffer),
+        });
         self.advance_reads();
     }
 
@@ -236,6 +253,7 @@ impl<B: IoBackend> Log<B> {
                 let step = match result {
                     Ok(()) => read.examine(file),
                     Err(IoError::Short { got, .. }) => read.examine_cut(file, got),
+                    Err(source) if source.is_bad_sector() => read.narrow(file),
                     Err(source) => Step::Ready(Err(read.failed("read", segment, source))),
                 };
                 if matches!(step, Step::Ready(_)) {
@@ -300,7 +318,29 @@ impl Read {
         let end = self.place.position + self.want as u64;
         self.skip(end..self.place.end, 0, Fault::Cut);
         self.place.end = end;
+        self.until = self.until.min(end);
         self.examine(file)
+    }
+
+    /// Something in what was to be read cannot be: reads it again in pieces, or passes over what was such a piece.
+    #[cold]
+    fn narrow(&mut self, file: FileSlot) -> Step {
+        let position = self.place.position;
+        let whole = self.want as u64;
+        match self.alone.take() {
+            None if self.want > BLOCK_BYTES => self.careful_until = position + whole,
+            piece => {
+                self.skip(position..position + whole, piece.map_or(0, |header| header.sequence), Fault::Unreadable);
+                self.place.position += whole;
+            }
+        }
+        self.go_on(file)
+    }
+
+    fn go_on(&mut self, file: FileSlot) -> Step {
+        let position = self.place.position;
+        self.want = if position < self.careful_until { BLOCK_BYTES } else { READ_BYTES_FIRST };
+        if position < self.until { Step::Submit(file) } else { Step::Ready(Err(self.lost())) }
     }
 
     /// Looks at what was read: goes on reading, or is done.
@@ -312,8 +352,9 @@ impl Read {
     }
 
     fn look(&mut self, bytes: &[u8], file: FileSlot) -> Step {
+        self.alone = None;
         let mut at = 0;
-        while at < bytes.len() {
+        while at < bytes.len() && self.place.position + (at as u64) < self.until {
             let position = self.place.position + at as u64;
             let header = match self.header_at(&bytes[at..], position) {
                 Ok(header) => header,
@@ -327,7 +368,12 @@ impl Read {
             let length = header.length as usize;
             if bytes.len() - at < length {
                 self.place.position = position;
-                self.want = length.max(READ_BYTES_FIRST);
+                if position < self.careful_until {
+                    self.alone = Some(header);
+                    self.want = length;
+                } else {
+                    self.want = length.max(READ_BYTES_FIRST);
+                }
                 return Step::Submit(file);
             }
             let place = position..position + u64::from(header.length);
@@ -344,8 +390,7 @@ impl Read {
             at += length;
         }
         self.place.position += at as u64;
-        self.want = READ_BYTES_FIRST;
-        if self.place.position < self.place.end { Step::Submit(file) } else { Step::Ready(Err(self.lost())) }
+        self.go_on(file)
     }
 
     fn header_at(&self, bytes: &[u8], position: u64) -> Result<FrameHeader, Fault> {
@@ -429,7 +474,7 @@ impl Read {
 
     /// The offset is not where it should be: it was in what was passed over, if anything was.
     fn lost(&mut self) -> ReadError {
-        let whole = self.place.position.min(self.place.end)..self.place.end;
+        let whole = self.place.position.min(self.until)..self.until;
         let (bytes, cause) = self.skipped.take().unwrap_or((whole, Cause::Gap));
         self.damaged(bytes, cause)
     }
@@ -440,7 +485,7 @@ impl Read {
 }
 
 fn damaged(tenant: u64, stream: u32, from: u64, segment: SegmentId, bytes: Range<u64>, cause: Cause) -> ReadError {
-    let losses = vec![Loss { tenant, stream, offsets: from..from + 1 }];
+    let losses = vec![Loss { tenant, stream, offsets: from..from.saturating_add(1) }];
     ReadError::Damaged(Box::new(Damage { segment, bytes, cause, losses }))
 }
 
@@ -475,7 +520,7 @@ pub(crate) fn check_chain(header: &FrameHeader, frame: &[u8], entry: &TableEntry
             return Err(Fault::Chain);
         }
         link = crypto::next(&link, record.hashed);
-        offset += 1;
+        offset = offset.saturating_add(1);
     }
     if link == entry.link_after && offset == entry.next_offset() { Ok(()) } else { Err(Fault::Chain) }
 }

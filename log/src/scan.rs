@@ -6,7 +6,7 @@ use crate::format::frame::FrameHeader;
 use crate::format::segment::{SegmentHeader, SegmentId};
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::limits::{FOOTER_BYTES_MAX, FRAME_BYTES_MAX};
-use iobackend::{Buffer, FileSlot, IoBackend, OpKind, OpenMode};
+use iobackend::{Buffer, FileSlot, IoBackend, IoError, OpKind, OpenMode};
 use std::ops::Range;
 
 /// Bytes of the buffer that a scan needs: twice the longest frame, so that sequential reads are large.
@@ -23,6 +23,8 @@ pub(crate) struct SegmentFile<'a, B> {
     pub(crate) length: u64,
     buffer: &'a mut Option<Buffer>,
     window: Range<u64>,
+    /// Blocks of the window that the device does not give back; their bytes are zero here.
+    unreadable: Vec<u64>,
 }
 
 impl<'a, B: IoBackend> SegmentFile<'a, B> {
@@ -42,7 +44,7 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
             source,
         })?;
         let end = length / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
-        Ok(SegmentFile { backend, id, slot, end, length, buffer, window: 0..0 })
+        Ok(SegmentFile { backend, id, slot, end, length, buffer, window: 0..0, unreadable: Vec::new() })
     }
 
     /// The bytes from `at` on: `want` of them, or as many as the file has.
@@ -61,19 +63,63 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
     fn fill(&mut self, at: u64) -> Result<(), LogError> {
         let len = self.end.saturating_sub(at).min(SCAN_BUFFER_BYTES as u64) as usize;
         self.window = at..at;
+        self.unreadable.clear();
         if len == 0 {
             return Ok(());
         }
-        let buffer = self.buffer.take().expect("the buffer is back between reads");
-        let (read, buffer) = self.backend.run(OpKind::Read { file: self.slot, at, buffer, len });
-        *self.buffer = buffer;
-        read.map_err(|source| LogError::Io { doing: "read", segment: self.id, source })?;
+        match self.read(at, len) {
+            Err(error) if error.is_bad_sector() => self.fill_around(at, len)?,
+            read => read.map_err(|source| LogError::Io { doing: "read", segment: self.id, source })?,
+        }
         self.window = at..at + len as u64;
         Ok(())
     }
 
+    fn read(&mut self, at: u64, len: usize) -> Result<(), IoError> {
+        let buffer = self.buffer.take().expect("the buffer is back between reads");
+        let (read, buffer) = self.backend.run(OpKind::Read { file: self.slot, at, buffer, len });
+        *self.buffer = buffer;
+        read
+    }
+
+    /// Something in this stretch cannot be read: finds out which blocks, by halves, and takes all others.
+    #[cold]
+    fn fill_around(&mut self, at: u64, len: usize) -> Result<(), LogError> {
+        let mut whole = vec![0; len];
+        let mut pieces = vec![(at, len)];
+        while let Some((start, bytes)) = pieces.pop() {
+            match self.read(start, bytes) {
+                Err(error) if error.is_bad_sector() => {}
+                Err(source) => return Err(LogError::Io { doing: "read", segment: self.id, source }),
+                Ok(()) => {
+                    let from = (start - at) as usize;
+                    let buffer = self.buffer.as_ref().expect("the buffer is back between reads");
+                    whole[from..from + bytes].copy_from_slice(&buffer[..bytes]);
+                    continue;
+                }
+            }
+            if bytes == BLOCK_BYTES {
+                self.unreadable.push(start);
+                continue;
+            }
+            let half = bytes / BLOCK_BYTES / 2 * BLOCK_BYTES;
+            pieces.extend([(start + half as u64, bytes - half), (start, half)]);
+        }
+        self.buffer.as_mut().expect("the buffer is back between reads")[..len].copy_from_slice(&whole);
+        Ok(())
+    }
+
+    /// Whether some of these bytes, which [`bytes`](Self::bytes) gave last, could not be read.
+    pub(crate) fn is_unreadable(&self, bytes: Range<u64>) -> bool {
+        self.unreadable.iter().any(|&block| block < bytes.end && bytes.start < block + BLOCK_BYTES as u64)
+    }
+
     pub(crate) fn header(&mut self) -> Result<Result<SegmentHeader, Fault>, LogError> {
         let id = self.id;
+        self.bytes(0, BLOCK_BYTES)?;
+        if self.is_unreadable(0..BLOCK_BYTES as u64) {
+            return Ok(Err(Fault::Unreadable));
+        }
         let header = SegmentHeader::decode(self.bytes(0, BLOCK_BYTES)?);
         Ok(header.and_then(|header| if header.id == id { Ok(header) } else { Err(Fault::Misplaced) }))
     }
@@ -103,6 +149,10 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
         if !trailer.footer.is_multiple_of(BLOCK_BYTES as u64) || trailer.footer >= trailer_at {
             return Ok(Err(Fault::Shape));
         }
+        self.bytes(trailer.footer, BLOCK_BYTES)?;
+        if self.is_unreadable(trailer.footer..trailer.footer + BLOCK_BYTES as u64) {
+            return Ok(Err(Fault::Unreadable));
+        }
         let first = self.bytes(trailer.footer, BLOCK_BYTES)?;
         let header = match FooterHeader::decode(first) {
             Ok(_) if Trailer::of(trailer.footer, first) != trailer => return Ok(Err(Fault::HeaderChecksum)),
@@ -122,6 +172,9 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
             let at = trailer.footer + whole.len() as u64;
             let want = (length - whole.len()).min(SCAN_BUFFER_BYTES);
             whole.extend_from_slice(self.bytes(at, want)?);
+            if self.is_unreadable(at..at + want as u64) {
+                return Ok(Err(Fault::Unreadable));
+            }
         }
         Ok(Footer::decode(&whole))
     }
@@ -144,19 +197,24 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
         until: u64,
         mut visit: impl FnMut(Found<'_>),
     ) -> Result<Walked, LogError> {
-        let mut walked = Walked { end: at, incarnation, footer: false };
+        let mut walked = Walked { end: at, incarnation };
         let mut bad: Option<(u64, Fault)> = None;
         while at < until.min(self.end) {
             let id = self.id;
+            self.bytes(at, BLOCK_BYTES)?;
+            let unreadable = self.is_unreadable(at..at + BLOCK_BYTES as u64);
             let block = self.bytes(at, BLOCK_BYTES)?;
-            match FrameHeader::decode(block).and_then(|header| belongs(header, id, at, incarnation)) {
+            let decoded = if unreadable { Err(Fault::Unreadable) } else { FrameHeader::decode(block) };
+            match decoded.and_then(|header| belongs(header, id, at, incarnation)) {
                 Ok(header) => {
                     if let Some((from, fault)) = bad.take() {
                         visit(Found::Bad { bytes: from..at, fault });
                     }
                     incarnation = Some(header.incarnation);
+                    self.bytes(at, header.length as usize)?;
+                    let unreadable = self.is_unreadable(at..at + u64::from(header.length));
                     let frame = self.bytes(at, header.length as usize)?;
-                    let body = header.check_body(frame);
+                    let body = if unreadable { Err(Fault::Unreadable) } else { header.check_body(frame) };
                     visit(Found::Frame { header: &header, bytes: frame, body });
                     at += u64::from(header.length);
                     walked.end = at;
@@ -165,7 +223,6 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
                 Err(Fault::Version(found)) if bad.is_none() => return Err(self.other_version(found)),
                 Err(fault) => {
                     if is_footer(block, id, at, incarnation) {
-                        walked.footer = true;
                         break;
                     }
                     let fault = if fault == Fault::Unwritten && !is_zero(block) { Fault::Magic } else { fault };
@@ -229,6 +286,4 @@ pub(crate) struct Walked {
     pub(crate) end: u64,
     /// Whose frames they are, if there is an intact one.
     pub(crate) incarnation: Option<[u8; 16]>,
-    /// Whether it came to a footer's header.
-    pub(crate) footer: bool,
 }

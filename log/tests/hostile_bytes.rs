@@ -6,8 +6,8 @@ use diatreme_log::format::footer::{
 };
 use diatreme_log::format::frame::{FrameHeader, HEADER_BYTES, RecordHeader};
 use diatreme_log::format::manifest::Manifest;
-use diatreme_log::format::segment::{Base, SegmentHeader, SegmentId};
-use diatreme_log::format::{BLOCK_BYTES, Fault, crc};
+use diatreme_log::format::segment::{Base, SEGMENT_NUMBER_MAX, SegmentHeader, SegmentId};
+use diatreme_log::format::{BLOCK_BYTES, Fault, SEQUENCE_MAX, crc};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -93,7 +93,7 @@ proptest! {
         mark in any::<bool>(),
     ) {
         let n = |at: usize| numbers[at];
-        let base = Base { sequence: n(0), end: n(1), segment: n(2) as u32, body_crc: n(3) as u32 };
+        let base = Base { sequence: n(0) % SEQUENCE_MAX, end: n(1), segment: n(2) as u32 % (SEGMENT_NUMBER_MAX + 1), body_crc: n(3) as u32 };
         let segment = SegmentId { log: n(4) as u16, number: n(5) as u32 };
         let mut block = vec![0xAA; BLOCK_BYTES];
         let header = SegmentHeader { id: segment, engine: id, incarnation: id, salt, capacity: n(6), created_at: n(7), base };
@@ -103,8 +103,8 @@ proptest! {
         let frame = FrameHeader {
             mark,
             log: n(4) as u16,
-            sequence: n(8).max(n(9)),
-            durable_mark: n(8).min(n(9)),
+            sequence: n(8).max(n(9)) % SEQUENCE_MAX,
+            durable_mark: n(8).min(n(9)) % SEQUENCE_MAX % (n(8).max(n(9)) % SEQUENCE_MAX + 1),
             position: n(10),
             previous_crc: n(11) as u32,
             incarnation: id,
@@ -132,7 +132,7 @@ proptest! {
     fn every_flipped_bit_of_a_footer_and_its_trailer_is_found(
         streams in 1..9_usize,
         index in 1..40_usize,
-        seed in any::<u64>(),
+        seed in 0..u64::MAX - 3,
     ) {
         let footer = footer(streams, index, seed);
         let mut bytes = encode(&footer);
@@ -196,7 +196,7 @@ fn footer(streams: usize, index: usize, seed: u64) -> Footer {
         stream: at as u32,
         newest: (at % index) as u32,
         first_offset: seed,
-        next_offset: seed.wrapping_add(3),
+        next_offset: seed + 3,
         timestamp: 5,
         position: 6,
         link: link(at),
@@ -257,4 +257,53 @@ fn a_sealed_record_is_read_with_its_tag() {
     assert_eq!(records.iter().map(|record| record.header.slot).collect::<Vec<_>>(), [0, 1]);
     assert_eq!((records[0].payload.len(), records[0].hashed.len()), (10, 34 + 10 + 16));
     assert_eq!((records[1].payload.len(), records[1].hashed.len()), (10, 34 + 10));
+}
+
+/// A base of 2^56 collided with what tells a frame's write from others in the writer's tokens: the shard panicked at its
+/// first frame. And a segment after the last number there is was added with an overflow.
+#[test]
+fn sequences_and_segments_that_leave_no_room_are_refused() {
+    let sound = Base { sequence: SEQUENCE_MAX, end: 8192, segment: SEGMENT_NUMBER_MAX, body_crc: 1 };
+    let bases =
+        [sound, Base { sequence: SEQUENCE_MAX + 1, ..sound }, Base { segment: SEGMENT_NUMBER_MAX + 1, ..sound }];
+    for base in bases {
+        let id = SegmentId { log: 0, number: 1 };
+        let segment = SegmentHeader {
+            id,
+            engine: [1; 16],
+            incarnation: [2; 16],
+            salt: [3; 32],
+            capacity: 1 << 22,
+            created_at: 4,
+            base,
+        };
+        let mut block = vec![0; BLOCK_BYTES];
+        segment.encode(&mut block);
+        let manifest = Manifest { frontiers: vec![base], ..Manifest::default() };
+        let mut bytes = vec![0; manifest.encoded_bytes()];
+        manifest.encode(&mut bytes);
+        if base == sound {
+            assert_eq!(SegmentHeader::decode(&block), Ok(segment));
+            assert_eq!(Manifest::decode(&bytes), Ok(manifest));
+        } else {
+            assert_eq!(SegmentHeader::decode(&block), Err(Fault::Shape));
+            assert_eq!(Manifest::decode(&bytes), Err(Fault::Shape));
+        }
+    }
+    let mut block = vec![0; BLOCK_BYTES];
+    FrameHeader { sequence: SEQUENCE_MAX, ..header(0, 4096, 0, 0) }.encode(&mut block);
+    assert_eq!(FrameHeader::decode(&block), Err(Fault::Shape));
+    let mut footer = footer(1, 1, 5);
+    footer.header.next_sequence = SEQUENCE_MAX + 1;
+    assert_eq!(Footer::decode(&encode(&footer)), Err(Fault::Shape));
+}
+
+/// A stream that claims more records than its segment has sent whoever counts them round for ever.
+#[test]
+fn a_footer_with_more_offsets_than_records_is_refused() {
+    for (first, next) in [(0, 10), (0, u64::MAX), (3, 2)] {
+        let mut footer = footer(2, 3, 7);
+        (footer.streams[1].first_offset, footer.streams[1].next_offset) = (first, next);
+        assert_eq!(Footer::decode(&encode(&footer)), Err(Fault::Shape));
+    }
 }

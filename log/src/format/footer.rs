@@ -1,7 +1,10 @@
 //! A segment's footer, which holds its index, and the trailer that points at the footer.
 
 use super::segment::SegmentId;
-use super::{BLOCK_BYTES, Fault, VERSION, array_at, blocks_up, crc, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
+use super::{
+    BLOCK_BYTES, Fault, SEQUENCE_MAX, VERSION, array_at, blocks_up, crc, put_u16, put_u32, put_u64, u16_at, u32_at,
+    u64_at,
+};
 use crypto::Link;
 
 /// Bytes of a footer's header.
@@ -138,6 +141,7 @@ impl FooterHeader {
             last_crc: u32_at(bytes, 80),
         };
         let shape = header.first_sequence <= header.next_sequence
+            && header.next_sequence <= SEQUENCE_MAX
             && header.position.is_multiple_of(BLOCK_BYTES as u64)
             && header.streams.max(header.index) <= u32::MAX / STREAM_ENTRY_BYTES as u32 / 2
             && header.length() == u32_at(bytes, 12) as usize;
@@ -174,7 +178,7 @@ impl Footer {
             streams: streams.chunks_exact(STREAM_ENTRY_BYTES).map(decode_stream).collect(),
             index: index.chunks_exact(INDEX_ENTRY_BYTES).map(decode_index).collect(),
         };
-        if footer.links_are_sound() { Ok(footer) } else { Err(Fault::Shape) }
+        if footer.links_are_sound() && footer.offsets_are_sound() { Ok(footer) } else { Err(Fault::Shape) }
     }
 
     /// Every walk over the index ends: an entry points only at one before it.
@@ -182,6 +186,12 @@ impl Footer {
         let descends = |(at, entry): (usize, &IndexEntry)| entry.previous == NO_ENTRY || (entry.previous as usize) < at;
         self.index.iter().enumerate().all(descends)
             && self.streams.iter().all(|stream| (stream.newest as usize) < self.index.len())
+    }
+
+    /// No stream has more records than the segment.
+    fn offsets_are_sound(&self) -> bool {
+        let records = |stream: &StreamEntry| stream.next_offset.checked_sub(stream.first_offset);
+        self.streams.iter().all(|stream| records(stream).is_some_and(|records| records <= self.header.records))
     }
 }
 

@@ -1,6 +1,8 @@
 //! A frame: what one commit writes. Header, records, stream table, zero up to the end of a block.
 
-use super::{Fault, VERSION, array_at, blocks_up, crc, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
+use super::{
+    Fault, SEQUENCE_MAX, VERSION, array_at, blocks_up, crc, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at,
+};
 use crypto::Link;
 
 /// Bytes of a frame's header.
@@ -130,6 +132,7 @@ impl FrameHeader {
         let shape = (header.records_bytes as usize)
             .checked_add(HEADER_BYTES + usize::from(header.entries) * ENTRY_BYTES)
             .is_some_and(|used| blocks_up(used) == header.length as usize)
+            && header.sequence < SEQUENCE_MAX
             && header.durable_mark <= header.sequence;
         if shape { Ok(header) } else { Err(Fault::Shape) }
     }
@@ -233,18 +236,6 @@ impl Table<'_> {
     /// Its entries, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = TableEntry> + '_ {
         self.0.chunks_exact(ENTRY_BYTES).map(TableEntry::decode)
-    }
-
-    /// Number of entries.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len() / ENTRY_BYTES
-    }
-
-    /// Whether it has no entry, as in a mark.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

@@ -117,7 +117,7 @@ impl Manifest {
             return Err(Fault::Shape);
         }
         let (frontiers, rest) = whole[FIXED_BYTES..used - 4].split_at(logs * FRONTIER_BYTES);
-        Ok(Manifest {
+        let manifest = Manifest {
             clean: u16_at(fixed, 10) & FLAG_CLEAN != 0,
             generation: u64_at(fixed, 16),
             engine: array_at(fixed, 24),
@@ -125,7 +125,8 @@ impl Manifest {
             shards: u16_at(fixed, 48),
             frontiers: frontiers.chunks_exact(FRONTIER_BYTES).map(decode_frontier).collect(),
             overrides: rest.chunks_exact(OVERRIDE_BYTES).map(|raw| (u64_at(raw, 0), u16_at(raw, 8))).collect(),
-        })
+        };
+        if manifest.frontiers.iter().all(Base::is_sound) { Ok(manifest) } else { Err(Fault::Shape) }
     }
 }
 

@@ -20,6 +20,10 @@ pub fn crc(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
 }
 
+/// No frame has this sequence or a higher one. A writer's operations carry it in 56 bits, and a log that was opened just
+/// below goes on for as long again: a thousand years at a million frames a second.
+pub const SEQUENCE_MAX: u64 = 1 << 55;
+
 /// Rounds up to whole blocks.
 #[inline]
 #[must_use]

@@ -1,10 +1,14 @@
 //! A segment's header block, and the names of segment files.
 
 use super::manifest::LOGS_MAX;
-use super::{BLOCK_BYTES, Fault, VERSION, array_at, crc, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
+use super::{
+    BLOCK_BYTES, Fault, SEQUENCE_MAX, VERSION, array_at, crc, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at,
+};
 use iobackend::FileName;
 
 const MAGIC: &[u8; 8] = b"DIATSEGM";
+/// No segment has a higher number: eight digits, so that names sort as numbers do.
+pub const SEGMENT_NUMBER_MAX: u32 = 99_999_999;
 
 /// Which segment: the log, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +51,7 @@ pub fn parse_log_directory(name: &str) -> Option<u16> {
 #[must_use]
 pub fn parse_segment_name(name: &str) -> Option<u32> {
     let number = name.strip_suffix(".seg")?.parse().ok()?;
-    (number > 0 && format!("{number:08}.seg") == name).then_some(number)
+    ((1..=SEGMENT_NUMBER_MAX).contains(&number) && format!("{number:08}.seg") == name).then_some(number)
 }
 
 /// The decoded header of a segment.
@@ -80,6 +84,13 @@ pub struct Base {
     pub segment: u32,
     /// The body checksum of the last frame; 0: none.
     pub body_crc: u32,
+}
+
+impl Base {
+    /// Whether a log can go on from here: there is room for sequences and segments after it.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sequence <= SEQUENCE_MAX && self.segment <= SEGMENT_NUMBER_MAX
+    }
 }
 
 impl SegmentHeader {
@@ -120,7 +131,7 @@ impl SegmentHeader {
         if u16_at(bytes, 8) != VERSION {
             return Err(Fault::Version(u16_at(bytes, 8)));
         }
-        Ok(SegmentHeader {
+        let header = SegmentHeader {
             id: SegmentId { log: u16_at(bytes, 10), number: u32_at(bytes, 12) },
             engine: array_at(bytes, 16),
             incarnation: array_at(bytes, 32),
@@ -133,7 +144,8 @@ impl SegmentHeader {
                 segment: u32_at(bytes, 112),
                 body_crc: u32_at(bytes, 116),
             },
-        })
+        };
+        if header.base.is_sound() { Ok(header) } else { Err(Fault::Shape) }
     }
 }
 

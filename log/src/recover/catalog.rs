@@ -52,9 +52,13 @@ pub(super) fn read<B: IoBackend>(
 /// Where to look, each place once.
 fn places(kept: &Kept) -> Vec<Range<u64>> {
     let mut blocks = Vec::new();
+    // Chains may join, in a footer that is not of our making.
+    let mut visited = vec![false; kept.footer.index.len()];
     for line in kept.footer.streams.iter().filter(|line| line.stream == 0) {
         let mut at = line.newest;
-        while let Some(entry) = kept.footer.index.get(at as usize) {
+        while let Some(entry) = kept.footer.index.get(at as usize)
+            && !std::mem::replace(&mut visited[at as usize], true)
+        {
             blocks.push(entry.block);
             at = entry.previous;
         }
@@ -98,23 +102,30 @@ fn collect(header: &FrameHeader, frame: &[u8], catalog: &mut Vec<CatalogRecord>)
 
 /// The offsets that the segment should hold of the catalogs, that were not collected, and that no damage names yet.
 fn missing(kept: &Kept, collected: &[CatalogRecord], damage: &[Damage]) -> Vec<Loss> {
-    let mut have: Vec<(u64, u64)> = collected.iter().map(|record| (record.tenant, record.offset)).collect();
-    have.sort_unstable();
-    let named = |tenant: u64, offset: u64| {
-        let mut losses = damage.iter().flat_map(|damage| &damage.losses);
-        losses.any(|loss| (loss.tenant, loss.stream) == (tenant, 0) && loss.offsets.contains(&offset))
-    };
-    let mut losses: Vec<Loss> = Vec::new();
-    for line in kept.footer.streams.iter().filter(|line| line.stream == 0) {
-        for offset in line.first_offset..line.next_offset {
-            if have.binary_search(&(line.tenant, offset)).is_ok() || named(line.tenant, offset) {
-                continue;
+    let mut have: Vec<(u64, Range<u64>)> = Vec::with_capacity(collected.len());
+    have.extend(collected.iter().map(|record| (record.tenant, record.offset..record.offset.saturating_add(1))));
+    let named = damage.iter().flat_map(|damage| &damage.losses).filter(|loss| loss.stream == 0);
+    have.extend(named.map(|loss| (loss.tenant, loss.offsets.clone())));
+    have.sort_unstable_by_key(|(tenant, offsets)| (*tenant, offsets.start));
+    let mut lines: Vec<_> = kept.footer.streams.iter().filter(|line| line.stream == 0).collect();
+    lines.sort_by_key(|line| line.tenant);
+    lines.dedup_by_key(|line| line.tenant);
+    let mut losses = Vec::new();
+    let mut have = have.into_iter().peekable();
+    for line in lines {
+        let (tenant, mut next) = (line.tenant, line.first_offset);
+        let mut lose = |offsets: Range<u64>| {
+            if !offsets.is_empty() {
+                losses.push(Loss { tenant, stream: 0, offsets });
             }
-            match losses.last_mut() {
-                Some(last) if last.tenant == line.tenant && last.offsets.end == offset => last.offsets.end += 1,
-                _ => losses.push(Loss { tenant: line.tenant, stream: 0, offsets: offset..offset + 1 }),
+        };
+        while let Some((of, offsets)) = have.next_if(|(of, _)| *of <= tenant) {
+            if of == tenant {
+                lose(next..offsets.start.min(line.next_offset));
+                next = next.max(offsets.end);
             }
         }
+        lose(next..line.next_offset);
     }
     losses
 }

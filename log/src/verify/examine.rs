@@ -133,7 +133,13 @@ impl Examined {
     fn check_zero<B: IoBackend>(&mut self, file: &mut SegmentFile<'_, B>, gap: Range<u64>) -> Result<(), LogError> {
         let mut at = gap.start;
         while at < gap.end {
-            let bytes = file.bytes(at, (gap.end - at).min(SCAN_BUFFER_BYTES as u64) as usize)?;
+            let want = (gap.end - at).min(SCAN_BUFFER_BYTES as u64) as usize;
+            file.bytes(at, want)?;
+            if file.is_unreadable(at..at + want as u64) {
+                self.damage(at..gap.end, Cause::Footer(Fault::Unreadable));
+                break;
+            }
+            let bytes = file.bytes(at, want)?;
             if let Some(byte) = bytes.iter().position(|&byte| byte != 0) {
                 let start = at + byte as u64;
                 self.damage(start..gap.end, Cause::NotZero);
@@ -238,7 +244,7 @@ fn check_chains(header: &FrameHeader, frame: &[u8], table: &[TableEntry]) -> Res
         if state.get(slot).is_none_or(|(_, offset)| *offset != record.header.offset) {
             return Err(Fault::Chain);
         }
-        state[slot].1 += 1;
+        state[slot].1 = record.header.offset.saturating_add(1);
         if waiting == LANES || lanes[..waiting].iter().any(|lane| lane.0 == slot) {
             chain_lanes(&mut state, &lanes[..waiting]);
             waiting = 0;

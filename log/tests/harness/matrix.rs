@@ -142,6 +142,7 @@ impl Reader {
                 mine.put(&name, disk.file(&name).clone());
             }
         }
+        mine.copy_bad_sectors(disk);
     }
 
     /// Reads every record that the model has. Each must come back as it was told, or its read must say that it is

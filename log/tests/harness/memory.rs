@@ -111,6 +111,17 @@ impl Disk {
         self.bad_sectors.insert((self.names[name], at / SECTOR as u64));
     }
 
+    /// Takes over the bad sectors of another disk's files, which have the same names here.
+    pub fn copy_bad_sectors(&mut self, other: &Disk) {
+        self.bad_sectors.clear();
+        for (name, inode) in &other.names {
+            let sectors = other.bad_sectors.iter().filter(|(of, _)| of == inode);
+            if let Some(&here) = self.names.get(name) {
+                self.bad_sectors.extend(sectors.map(|(_, sector)| (here, *sector)));
+            }
+        }
+    }
+
     fn is_bad(&self, inode: usize, at: u64, len: usize) -> bool {
         let sectors = at / SECTOR as u64..(at + len as u64).div_ceil(SECTOR as u64);
         self.bad_sectors.range((inode, sectors.start)..(inode, sectors.end)).next().is_some()
