@@ -13,6 +13,9 @@ use spsc::{Consumer, Doorbell};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 
+/// A shard that never sleeps stores its counts for reports so often.
+const STATS_NS: u64 = 10_000_000;
+
 /// What a shard's thread is given.
 pub(crate) struct Start {
     pub(crate) shard: u16,
@@ -34,7 +37,7 @@ pub(crate) struct Common {
     pub(crate) waker: OnceLock<Waker>,
     /// The shard takes no more messages.
     pub(crate) closed: Mutex<bool>,
-    /// Written by the thread when it parks and when it ends, for reports.
+    /// Written by the thread when it parks, every [`STATS_NS`] while it does not, and when it ends, for reports.
     pub(crate) stats: Mutex<ShardStats>,
 }
 
@@ -89,8 +92,13 @@ pub(crate) fn run(
     // Declared after the shard, so dropped before it.
     let door = Door(&common);
     let mut idle = Idle::new(shared_cpu);
+    let mut stored_at = clock.now();
     while !common.stop.load(Ordering::Relaxed) {
         let now = clock.now();
+        if now.saturating_sub(stored_at) >= STATS_NS {
+            stored_at = now;
+            store_stats(&common, shard.stats());
+        }
         let progress = shard.turn(now);
         match idle.rest(progress, now) {
             Rest::None => {}
@@ -112,10 +120,11 @@ pub(crate) fn run(
         }
     }
     drop(door);
-    let stats = shard.stats();
-    let closed = shard.close(clock.now());
+    // If the log fails at the end, these are the last counts.
+    store_stats(&common, shard.stats());
+    let (base, stats) = shard.close(clock.now())?;
     store_stats(&common, stats);
-    Ok(closed?)
+    Ok(base)
 }
 
 fn store_stats(common: &Common, stats: ShardStats) {

@@ -230,18 +230,22 @@ impl<B: IoBackend> Shard<B> {
     }
 
     /// Answers what was taken, reads too, then closes the log. Not answered are requests still in the rings, lists that wait,
-    /// and reads whose data finds no room, since their client takes none: those clients find the port gone. Blocks.
+    /// and reads whose data finds no room, since their client takes none: those clients find the port gone. Blocks. Gives where the
+    /// log ends, and what was done, the last frames included.
     ///
     /// # Errors
     /// The log's failure.
-    pub fn close(mut self, now: u64) -> Result<Base, LogError> {
+    pub fn close(mut self, now: u64) -> Result<(Base, ShardStats), LogError> {
         loop {
             self.log.submit(now);
             let reaped = self.log.reap(now);
             let answered = self.answer();
             // Begins every read that there is room for; so if none is in flight after it, none is left that could be.
             let read = self.read();
-            if self.pending.is_empty() && self.reading.iter().all(Option::is_none) {
+            // A log that has failed writes nothing more, and a frame that failed stays in flight.
+            let writing =
+                self.log.failure().is_none() && (self.log.open_bytes() > 0 || self.log.frames_in_flight() > 0);
+            if !writing && self.pending.is_empty() && self.reading.iter().all(Option::is_none) {
                 break;
             }
             if !(answered || read || reaped) && self.log.in_flight() > 0 {
@@ -252,10 +256,11 @@ impl<B: IoBackend> Shard<B> {
                 })?;
             }
         }
+        let stats = self.stats();
         let Shard { log, ports, inbox, .. } = self;
         let closed = log.close(now);
         drop((ports, inbox));
-        closed
+        Ok((closed?, stats))
     }
 
     fn attach(&mut self) {

@@ -270,7 +270,10 @@ fn unflushed_appends_are_there_after_a_close() {
     client.send(&append(stream, &[b"one", b"two", b"three"]));
     rig.turn();
     assert_eq!(client.take().len(), 1);
-    rig.shard.close(rig.now).unwrap();
+    // The counts were taken before the last frame was written.
+    assert_eq!(rig.shard.stats().log.records, 2, "the tenant and the stream");
+    let (_, stats) = rig.shard.close(rig.now).unwrap();
+    assert_eq!(stats.log.records, 5);
     let mut rig = Rig::open(root.path());
     let mut client = rig.client(64);
     client.read(stream, 1, 10);
