@@ -109,7 +109,8 @@ impl Faulty {
                 Some((IoError::NoSpace { operation: kind.operation() }, false))
             }
             (READ, OpKind::Read { .. }) if std::mem::take(&mut faults.fail_read) => {
-                Some((IoError::from_errno(Operation::Read, 5), false))
+                // Not an unreadable sector, of which the log would say more.
+                Some((IoError::from_errno(Operation::Read, 13), false))
             }
             _ => None,
         }
