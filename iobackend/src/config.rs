@@ -45,6 +45,9 @@ pub struct BackendConfig {
     /// cache is of no use to a log that has its own, and a failed flush of a
     /// cached page cannot be told from a good one afterwards.
     pub direct: bool,
+    /// For a [`Mode::Sqpoll`] that nobody insists on: if it is refused, go on
+    /// as [`Mode::Auto`] does, and keep the reason among the notes.
+    pub or_auto: bool,
     /// Where the polling thread of [`Mode::Sqpoll`] runs; the kernel chooses if
     /// `None`. Ignored by the other modes.
     pub sqpoll_cpu: Option<usize>,
@@ -65,6 +68,7 @@ impl BackendConfig {
             file_slots: 64,
             mode: Mode::Auto,
             direct: true,
+            or_auto: false,
             sqpoll_cpu: None,
             #[cfg(target_os = "linux")]
             sqpoll_attach: None,
@@ -82,8 +86,6 @@ pub enum BackendKind {
     Sqpoll,
     /// Ordinary positioned reads and writes.
     Sync,
-    /// A simulated disk.
-    Simulated,
 }
 
 impl fmt::Display for BackendKind {
@@ -92,7 +94,6 @@ impl fmt::Display for BackendKind {
             Self::Uring => "io_uring",
             Self::Sqpoll => "io_uring with submission polling",
             Self::Sync => "synchronous",
-            Self::Simulated => "simulated",
         })
     }
 }

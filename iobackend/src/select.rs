@@ -56,27 +56,35 @@ pub fn open(config: &BackendConfig, arena: &Arena) -> Result<Backend, OpenError>
         let notes = vec!["synchronous backend: as configured".to_owned()];
         return Ok(Backend::Sync(SyncBackend::new(files, depth, notes)));
     }
-    match open_ring(config, files) {
+    match open_ring(config, files, Vec::new()) {
         Ok(ring) => Ok(ring),
-        Err((reason, files)) if mode == Mode::Auto => {
-            let notes = vec![format!("synchronous backend: {reason}")];
-            Ok(Backend::Sync(SyncBackend::new(files, depth, notes)))
+        Err((reason, files)) if mode == Mode::Auto => Ok(without_ring(depth, files, &reason, Vec::new())),
+        Err((reason, files)) if mode == Mode::Sqpoll && config.or_auto => {
+            let notes = vec![format!("no submission polling: {reason}")];
+            let entered = BackendConfig { mode: Mode::Auto, ..config.clone() };
+            open_ring(&entered, files, notes.clone())
+                .or_else(|(reason, files)| Ok(without_ring(depth, files, &reason, notes)))
         }
         Err((reason, _)) => Err(OpenError::RingUnavailable { mode, reason }),
     }
 }
 
+fn without_ring(depth: usize, files: Files, reason: &RingError, mut notes: Vec<String>) -> Backend {
+    notes.push(format!("synchronous backend: {reason}"));
+    Backend::Sync(SyncBackend::new(files, depth, notes))
+}
+
 /// Opens a ring, or says why not and gives the files back.
 #[cfg(target_os = "linux")]
-fn open_ring(config: &BackendConfig, files: Files) -> Result<Backend, (RingError, Files)> {
-    match uring::set_up(config, &files) {
+fn open_ring(config: &BackendConfig, files: Files, notes: Vec<String>) -> Result<Backend, (RingError, Files)> {
+    match uring::set_up(config, &files, notes) {
         Ok(setup) => Ok(Backend::Uring(UringBackend::new(setup, files, config.depth))),
         Err(reason) => Err((reason, files)),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_ring(_: &BackendConfig, files: Files) -> Result<Backend, (RingError, Files)> {
+fn open_ring(_: &BackendConfig, files: Files, _: Vec<String>) -> Result<Backend, (RingError, Files)> {
     Err((RingError::NotLinux, files))
 }
 

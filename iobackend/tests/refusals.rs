@@ -258,3 +258,25 @@ fn configurations_out_of_range_are_refused() {
     let largest = BackendConfig { depth: iobackend::limits::DEPTH_MAX, ..good };
     assert_eq!(open(&largest, &arena).unwrap().depth(), largest.depth);
 }
+
+/// A polled ring that was chosen for a user who left the choice open was tried with a small arena first. If the real one was
+/// then refused, for its memory or its CPU, nothing opened at all.
+#[test]
+fn a_polled_ring_that_nobody_insists_on_gives_way_and_says_why() {
+    let root = tempfile::tempdir().unwrap();
+    let arena = Arena::new(BLOCK).unwrap();
+    let config = BackendConfig { mode: Mode::Sqpoll, sqpoll_cpu: Some(1 << 30), ..BackendConfig::new(root.path()) };
+    let refused = open(&config, &arena).map(|_| ()).unwrap_err();
+    assert!(matches!(refused, OpenError::RingUnavailable { mode: Mode::Sqpoll, .. }), "{refused}");
+    let backend = open(&BackendConfig { or_auto: true, ..config.clone() }, &arena).unwrap();
+    let info = backend.info();
+    assert_ne!(info.kind, BackendKind::Sqpoll);
+    assert!(info.notes[0].starts_with("no submission polling: io_uring: "), "{info}");
+    apart(|| {
+        if forbid_rings(libc::EPERM).is_ok() {
+            let backend = open(&BackendConfig { or_auto: true, ..config }, &arena).unwrap();
+            assert_eq!(backend.info().kind, BackendKind::Sync);
+            assert!(backend.info().notes[0].starts_with("no submission polling: "), "{}", backend.info());
+        }
+    });
+}

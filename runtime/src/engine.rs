@@ -309,6 +309,7 @@ impl<'a> Starting<'a> {
         let mut config = BackendConfig::new(&self.settings.data_dir);
         config.mode = self.mode;
         if self.mode == Mode::Sqpoll {
+            config.or_auto = self.settings.backend == Mode::Auto;
             config.sqpoll_cpu = self.sqpoll_cpu;
             #[cfg(target_os = "linux")]
             {

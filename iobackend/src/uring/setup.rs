@@ -28,8 +28,8 @@ pub(crate) struct Setup {
 }
 
 /// Makes a ring for `config`, disabled.
-pub(crate) fn set_up(config: &BackendConfig, files: &Files) -> Result<Setup, RingError> {
-    let mut notes = Vec::new();
+/// `notes` is what led to it.
+pub(crate) fn set_up(config: &BackendConfig, files: &Files, mut notes: Vec<String>) -> Result<Setup, RingError> {
     let ring = if config.mode == Mode::Sqpoll {
         build_polled(config, &mut notes)?
     } else {
@@ -79,10 +79,10 @@ pub(super) type Choice = (&'static str, fn(&mut Builder) -> &mut Builder);
 /// Best first. With deferred task work, completions are finished only when
 /// their own thread asks for them, and a flag says when there is anything to ask for.
 pub(super) const CHOICES: [Choice; 3] = [
-    ("SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG (Linux 6.1)", |b| {
+    ("SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG (flags of Linux 6.1 and later)", |b| {
         b.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag()
     }),
-    ("COOP_TASKRUN | TASKRUN_FLAG (Linux 5.19)", |b| b.setup_coop_taskrun().setup_taskrun_flag()),
+    ("COOP_TASKRUN | TASKRUN_FLAG (flags of Linux 5.19 and later)", |b| b.setup_coop_taskrun().setup_taskrun_flag()),
     ("no flags", |b| b),
 ];
 
