@@ -328,7 +328,7 @@ impl Read {
         let position = self.place.position;
         let whole = self.want as u64;
         match self.alone.take() {
-            None if self.want > BLOCK_BYTES => self.careful_until = position + whole,
+            None if position >= self.careful_until => self.careful_until = position + whole,
             piece => {
                 self.skip(position..position + whole, piece.map_or(0, |header| header.sequence), Fault::Unreadable);
                 self.place.position += whole;

@@ -119,7 +119,8 @@ fn a_failed_flush_of_a_new_segment_is_final() {
     assert_eq!(seen, 2, "the zeros and the directory are flushed once each");
 }
 
-/// A read that fails says so, and the next one is served.
+/// An operation of a read that fails once: the file is opened again by the next read, and what could not be read is read
+/// again at once. One failure was taken for a sector that is lost.
 #[test]
 fn a_failed_read_is_told_and_tried_again() {
     let memory = Memory::default();
