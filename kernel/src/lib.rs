@@ -63,6 +63,6 @@ pub use kernel::Kernel;
 pub use limits::{Limits, NAME_BYTES_MAX};
 pub use listing::{LISTING_BYTES_MAX, LISTING_BYTES_MIN, Listing, ListingEntry};
 pub use records::{Record, Records, RecordsIter};
-pub use refusal::{CompactRefusal, Malformed, Refusal, UnknownRefusal};
+pub use refusal::{Malformed, Refusal};
 pub use replay::{Place, ReplayError, ReplayedRecord, StreamSummary};
-pub use report::{StreamView, TenantView};
+pub use report::StreamView;

@@ -1,4 +1,4 @@
-//! Why a command was refused, and the fixed-size form in which that crosses a reply ring.
+//! Why a command was refused.
 
 use std::fmt;
 
@@ -113,124 +113,18 @@ pub enum Refusal {
 /// What is wrong with a request's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[repr(u8)]
 pub enum Malformed {
     /// No command has the code.
-    UnknownCommand = 1,
+    UnknownCommand,
     /// The body ends within its fixed part.
-    BodyTruncated = 2,
+    BodyTruncated,
     /// The body has 4 GiB or more.
-    BodyTooLong = 3,
+    BodyTooLong,
     /// A record does not end within the body.
-    RecordTruncated = 4,
+    RecordTruncated,
     /// The body goes on after the last record.
-    BytesAfterRecords = 5,
+    BytesAfterRecords,
 }
-
-impl Malformed {
-    const fn from_code(code: u64) -> Option<Self> {
-        Some(match code {
-            1 => Self::UnknownCommand,
-            2 => Self::BodyTruncated,
-            3 => Self::BodyTooLong,
-            4 => Self::RecordTruncated,
-            5 => Self::BytesAfterRecords,
-            _ => return None,
-        })
-    }
-}
-
-/// A [`Refusal`] in a fixed number of bytes. Codes keep their meaning in later versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompactRefusal {
-    /// Which refusal, from 1 up.
-    pub code: u16,
-    /// Its first field; 0 if it has none.
-    pub a: u64,
-    /// Its second field; 0 if it has none.
-    pub b: u64,
-}
-
-impl From<Refusal> for CompactRefusal {
-    fn from(refusal: Refusal) -> Self {
-        let (code, a, b) = match refusal {
-            Refusal::UnknownTenant => (1, 0, 0),
-            Refusal::UnknownStream => (2, 0, 0),
-            Refusal::TenantExists => (3, 0, 0),
-            Refusal::StreamExists { stream } => (4, stream.0.into(), 0),
-            Refusal::TenantNameCollision => (5, 0, 0),
-            Refusal::WrongExpectedOffset { expected, actual } => (6, expected, actual),
-            Refusal::EmptyName => (7, 0, 0),
-            Refusal::NameTooLong { len, max } => (8, len, max),
-            Refusal::NameNotUtf8 { valid } => (9, valid, 0),
-            Refusal::RecordTooLarge { len, max } => (10, len.into(), max.into()),
-            Refusal::BatchTooLarge { len, max } => (11, len.into(), max.into()),
-            Refusal::TooManyRecords { count, max } => (12, count.into(), max.into()),
-            Refusal::EmptyBatch => (13, 0, 0),
-            Refusal::StreamDeleted => (14, 0, 0),
-            Refusal::TenantDeleted => (15, 0, 0),
-            Refusal::TooManyStreams { max } => (16, max.into(), 0),
-            Refusal::TooManyTenants { max } => (17, max.into(), 0),
-            Refusal::OffsetBeyondEnd { from, next } => (18, from, next),
-            Refusal::ListingTooSmall { bytes_max, min } => (19, bytes_max.into(), min.into()),
-            Refusal::Malformed { what, at } => (20, what as u64, at.into()),
-            Refusal::Frozen => (21, 0, 0),
-            Refusal::CatalogIsReadOnly => (22, 0, 0),
-        };
-        Self { code, a, b }
-    }
-}
-
-impl TryFrom<CompactRefusal> for Refusal {
-    type Error = UnknownRefusal;
-
-    fn try_from(compact: CompactRefusal) -> Result<Self, UnknownRefusal> {
-        let unknown = UnknownRefusal(compact);
-        let CompactRefusal { code, a, b } = compact;
-        let narrow = |field: u64| u32::try_from(field).map_err(|_| unknown);
-        Ok(match code {
-            1 => Self::UnknownTenant,
-            2 => Self::UnknownStream,
-            3 => Self::TenantExists,
-            4 => Self::StreamExists { stream: StreamId(narrow(a)?) },
-            5 => Self::TenantNameCollision,
-            6 => Self::WrongExpectedOffset { expected: a, actual: b },
-            7 => Self::EmptyName,
-            8 => Self::NameTooLong { len: a, max: b },
-            9 => Self::NameNotUtf8 { valid: a },
-            10 => Self::RecordTooLarge { len: narrow(a)?, max: narrow(b)? },
-            11 => Self::BatchTooLarge { len: narrow(a)?, max: narrow(b)? },
-            12 => Self::TooManyRecords { count: narrow(a)?, max: narrow(b)? },
-            13 => Self::EmptyBatch,
-            14 => Self::StreamDeleted,
-            15 => Self::TenantDeleted,
-            16 => Self::TooManyStreams { max: narrow(a)? },
-            17 => Self::TooManyTenants { max: narrow(a)? },
-            18 => Self::OffsetBeyondEnd { from: a, next: b },
-            19 => Self::ListingTooSmall { bytes_max: narrow(a)?, min: narrow(b)? },
-            20 => Self::Malformed { what: Malformed::from_code(a).ok_or(unknown)?, at: narrow(b)? },
-            21 => Self::Frozen,
-            22 => Self::CatalogIsReadOnly,
-            _ => return Err(unknown),
-        })
-    }
-}
-
-/// The compact form is no [`Refusal`] that this version knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownRefusal(pub CompactRefusal);
-
-impl fmt::Display for UnknownRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CompactRefusal { code, a, b } = self.0;
-        write!(
-            f,
-            "refused with code {code} ({a}, {b}), which this version does not know: use a client as new as the engine"
-        )
-    }
-}
-
-impl std::error::Error for UnknownRefusal {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -304,8 +198,6 @@ impl fmt::Display for Malformed {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     const MALFORMED: [Malformed; 5] = [
@@ -345,37 +237,6 @@ mod tests {
         ];
         all.extend(MALFORMED.map(|what| Refusal::Malformed { what, at: u32::MAX }));
         all
-    }
-
-    #[test]
-    fn every_refusal_survives_the_ring() {
-        let mut codes = HashSet::new();
-        for refusal in every_refusal() {
-            let compact = CompactRefusal::from(refusal);
-            assert_eq!(Refusal::try_from(compact), Ok(refusal));
-            codes.insert(compact.code);
-        }
-        // Every code was met, so the list above leaves no refusal out.
-        for code in 0..=u16::MAX {
-            let known = Refusal::try_from(CompactRefusal { code, a: 1, b: 0 }).is_ok();
-            assert_eq!(known, codes.contains(&code), "code {code}");
-        }
-    }
-
-    #[test]
-    fn every_malformation_survives_the_ring() {
-        for code in 0..256 {
-            let known = MALFORMED.into_iter().find(|what| *what as u64 == code);
-            assert_eq!(Malformed::from_code(code), known);
-        }
-    }
-
-    #[test]
-    fn fields_that_do_not_fit_are_refused_not_cut() {
-        for code in [4, 10, 11, 12, 16, 17, 19, 20] {
-            let compact = CompactRefusal { code, a: 1 << 32, b: 0 };
-            assert_eq!(Refusal::try_from(compact), Err(UnknownRefusal(compact)));
-        }
     }
 
     #[test]

@@ -5,8 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ids::{StreamId, StreamSlot, TenantId};
 use crate::kernel::Kernel;
-use crate::limits::Limits;
-use crate::tables::{Closed, Tenant};
+use crate::tables::Closed;
 
 /// What the state hash begins with.
 const STATE_DOMAIN: &[u8] = b"diatreme/kernel/state/v1\0";
@@ -34,32 +33,7 @@ pub struct StreamView<'a> {
     pub frozen: bool,
 }
 
-/// A tenant, as the kernel knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TenantView<'a> {
-    /// Its id.
-    pub tenant: TenantId,
-    /// Its name; `None` if the record of its creation was not replayed.
-    pub name: Option<&'a str>,
-    /// The slot of its catalog.
-    pub catalog: StreamSlot,
-    /// The position of its next record, which is also how many it ever had.
-    pub position_next: u64,
-    /// The highest timestamp of its records, nanoseconds since 1970.
-    pub timestamp: u64,
-    /// Its streams: the catalog and the deleted ones too.
-    pub streams: usize,
-    /// Whether it is deleted.
-    pub deleted: bool,
-}
-
 impl Kernel {
-    /// The limits that it was made with.
-    #[must_use]
-    pub const fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     /// The stream's slot, if the stream is known.
     #[must_use]
     pub fn slot(&self, tenant: TenantId, stream: StreamId) -> Option<StreamSlot> {
@@ -92,24 +66,6 @@ impl Kernel {
             deleted: head.closed.has(Closed::DELETED),
             frozen: head.closed.has(Closed::FROZEN),
         }
-    }
-
-    /// The tenant, if it is known.
-    #[must_use]
-    pub fn tenant(&self, tenant: TenantId) -> Option<TenantView<'_>> {
-        self.tables.tenant_slot(tenant).map(|slot| view(self.tables.tenant(slot)))
-    }
-
-    /// The tenants in ascending order of id, deleted ones too.
-    pub fn tenants(&self) -> impl Iterator<Item = TenantView<'_>> {
-        self.tables.tenants_after(None).map(view)
-    }
-
-    /// The tenant's streams in ascending order of id: the catalog and the deleted ones too. None
-    /// if the tenant is not known.
-    pub fn streams(&self, tenant: TenantId) -> impl Iterator<Item = StreamView<'_>> {
-        let tenant = self.tables.tenant_slot(tenant).map(|slot| self.tables.tenant(slot));
-        tenant.into_iter().flat_map(|tenant| tenant.streams.values()).map(|&slot| self.stream(slot))
     }
 
     /// Takes no more appends to the stream, because the log found it damaged. If it is a catalog,
@@ -159,24 +115,12 @@ fn hash_name(hash: &mut Sha256, name: Option<&str>) {
     hash.update(name);
 }
 
-fn view(tenant: &Tenant) -> TenantView<'_> {
-    TenantView {
-        tenant: tenant.id,
-        name: tenant.name.as_deref(),
-        catalog: tenant.catalog,
-        position_next: tenant.position_next,
-        timestamp: tenant.timestamp,
-        streams: tenant.streams.len(),
-        deleted: tenant.deleted,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::{CATALOG, RecordKind, ReplayedRecord, StreamSummary};
+    use crate::{CATALOG, Limits, RecordKind, ReplayedRecord, StreamSummary};
 
     fn hash(catalog: &[(RecordKind, &[u8])], end: StreamSummary) -> [u8; 32] {
         let mut kernel = Kernel::new(Limits::default());

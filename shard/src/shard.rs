@@ -211,12 +211,6 @@ impl<B: IoBackend> Shard<B> {
         self.log.backend_mut()
     }
 
-    /// The kernel, for reports.
-    #[must_use]
-    pub fn kernel(&self) -> &Kernel {
-        &self.kernel
-    }
-
     /// Why the shard answers no more appends, if so.
     #[must_use]
     pub fn failure(&self) -> Option<&LogFailure> {
