@@ -231,9 +231,12 @@ pub(crate) fn token(message: &[u8]) -> u64 {
     message.first_chunk().map_or(0, |raw| u64::from_le_bytes(*raw))
 }
 
+/// A command, and the name and id of its tenant if it goes by the name.
+type Decoded<'a> = (Command<'a>, Option<(&'a str, TenantId)>);
+
 /// Decodes a request where it lies; with it the name and the id of its tenant, if it goes by the name.
 #[inline]
-pub(crate) fn decode(message: &[u8]) -> Result<(Command<'_>, Option<(&str, TenantId)>), Refusal> {
+pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
     let (fixed, body) = split(message)?;
     let (tenant, stream) = (TenantId(fixed.tenant), StreamId(fixed.stream));
     let unknown = Refusal::Malformed { what: Malformed::UnknownCommand, at: 20 };
