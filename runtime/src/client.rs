@@ -2,7 +2,8 @@
 //!
 //! Calls come in two forms. `submit_*` sends a request and returns its token; [`poll`](Client::poll) takes what was answered: many
 //! requests can be in flight. The others send and wait. Both may be mixed: answers that a waiting call meets on its way are
-//! kept for the next poll.
+//! kept for the next poll. Data that they bring is copied, so a waiting call with many reads in flight may keep as many times a
+//! mebibyte as the window has requests: who pipelines reads takes them with polls, or with a client of its own.
 
 use crate::engine::Shared;
 use crate::wait::{Bell, Patience};
@@ -318,10 +319,12 @@ impl Client {
         self.call(id, &Request::DeleteTenant { tenant }).map(|_| ())
     }
 
-    /// Sends an append without waiting; [`poll`](Self::poll) brings its answer.
+    /// Sends an append without waiting for its answer; [`poll`](Self::poll) brings it. The first request to a shard attaches the
+    /// client to it, which takes memory for its rings and may wait, up to a second, while many attach at once.
     ///
     /// # Errors
-    /// [`CallError::QueueFull`], and then nothing was sent; or what makes any request impossible.
+    /// [`CallError::QueueFull`], and then nothing was sent; or what makes any request impossible. [`CallError::TooManyClients`] of
+    /// a first request also if the shard took no new clients for a second: nothing was sent, and it may be tried again.
     #[inline]
     pub fn submit_append(
         &mut self,
