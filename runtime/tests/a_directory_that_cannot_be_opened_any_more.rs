@@ -81,9 +81,9 @@ fn a_bad_copy_of_the_manifest_is_reported_once() {
         use_it(&open(root.path(), 1));
         let copy = root.path().join("manifest.b");
         if spoil {
-            fs::write(&copy, [7; 4096]).unwrap()
+            fs::write(&copy, [7; 4096]).unwrap();
         } else {
-            fs::remove_file(&copy).unwrap()
+            fs::remove_file(&copy).unwrap();
         }
         let engine = open(root.path(), 1);
         let faults: Vec<String> = engine.report().recovery.manifest_faults.iter().map(ToString::to_string).collect();
