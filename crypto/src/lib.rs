@@ -80,11 +80,7 @@ impl fmt::Debug for Link {
 /// Tenant and stream are part of it, so that one stream's records do not verify as another's.
 #[must_use]
 pub fn genesis(tenant: u64, stream: u32) -> Link {
-    Link(sha256(&[
-        GENESIS_DOMAIN,
-        &tenant.to_le_bytes(),
-        &stream.to_le_bytes(),
-    ]))
+    Link(sha256(&[GENESIS_DOMAIN, &tenant.to_le_bytes(), &stream.to_le_bytes()]))
 }
 
 /// The link of `record`, whose predecessor in the stream has the link `previous`.

@@ -67,10 +67,8 @@ impl ShaNi {
     /// Asks the processor once; later calls read the cached answer.
     #[inline]
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("sha")
-            && is_x86_feature_detected!("sse4.1")
-            && is_x86_feature_detected!("ssse3"))
-        .then_some(Self(()))
+        (is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1") && is_x86_feature_detected!("ssse3"))
+            .then_some(Self(()))
     }
 
     /// Makes each of the `N` links the link of its record. Returns false, with the links as they
@@ -159,13 +157,7 @@ impl<'a> Lane<'a> {
     const fn empty() -> Self {
         // SAFETY: all-zero bytes are a valid __m128i, an integer type.
         let zero: __m128i = unsafe { std::mem::zeroed() };
-        Self {
-            state: [zero; 2],
-            first: [zero; 4],
-            middle: &[],
-            last: [[0; BLOCK_BYTES]; 2],
-            blocks: 0,
-        }
+        Self { state: [zero; 2], first: [zero; 4], middle: &[], last: [[0; BLOCK_BYTES]; 2], blocks: 0 }
     }
 
     /// Sets an empty lane to the message of the link after `previous`.
@@ -221,12 +213,7 @@ impl<'a> Lane<'a> {
 #[target_feature(enable = "sse2")]
 fn initial_state() -> State {
     let words = |a: u32, b: u32, c: u32, d: u32| {
-        _mm_set_epi32(
-            a.cast_signed(),
-            b.cast_signed(),
-            c.cast_signed(),
-            d.cast_signed(),
-        )
+        _mm_set_epi32(a.cast_signed(), b.cast_signed(), c.cast_signed(), d.cast_signed())
     };
     [
         words(0x6a09_e667, 0xbb67_ae85, 0x510e_527f, 0x9b05_688c),
@@ -288,10 +275,7 @@ fn schedule_and_round<const N: usize>(
     group: usize,
 ) {
     for i in 0..N {
-        let sum = _mm_add_epi32(
-            _mm_sha256msg1_epu32(oldest[i], second[i]),
-            _mm_alignr_epi8(newest[i], third[i], 4),
-        );
+        let sum = _mm_add_epi32(_mm_sha256msg1_epu32(oldest[i], second[i]), _mm_alignr_epi8(newest[i], third[i], 4));
         oldest[i] = _mm_sha256msg2_epu32(sum, newest[i]);
         four_rounds(&mut states[i], oldest[i], group);
     }

@@ -178,7 +178,7 @@ impl Engine {
         &self.shared.placement
     }
 
-    /// What each shard did, as of when it last slept.
+    /// What each shard did, within 10 ms while it is busy, else as of when it last slept.
     #[must_use]
     pub fn stats(&self) -> Vec<ShardStats> {
         let stats = |common: &Arc<Common>| *common.stats.lock().unwrap_or_else(PoisonError::into_inner);

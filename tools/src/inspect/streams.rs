@@ -40,7 +40,7 @@ impl Streams {
     /// Takes a frame. One whose body is bad counts too, as long as its stream table is intact.
     pub(crate) fn take(&mut self, id: SegmentId, header: &FrameHeader, frame: &[u8]) {
         let Ok(table) = header.table(frame) else { return };
-        let mut bytes = vec![0; table.len()];
+        let mut bytes = vec![0; table.iter().len()];
         for record in header.records(frame).flatten() {
             if let Some(bytes) = bytes.get_mut(usize::from(record.header.slot)) {
                 *bytes += record.payload.len() as u64;
