@@ -116,6 +116,11 @@ pub enum Cause {
     },
     /// The segment's file is missing.
     MissingSegment,
+    /// The files of the segment and of those after it are missing.
+    MissingSegments {
+        /// The number of the last of them.
+        last: u32,
+    },
     /// The segment's header is bad; its frames may be intact.
     SegmentHeader(Fault),
     /// The footer or trailer is bad; the frames tell the same.
@@ -150,6 +155,7 @@ impl std::fmt::Display for Damage {
         match self.cause {
             Cause::Frame { sequence, fault } => write!(f, ": frame {sequence}: {fault}")?,
             Cause::MissingSegment => f.write_str(": the file is missing")?,
+            Cause::MissingSegments { last } => write!(f, ": the files from here to {last:08}.seg are missing")?,
             Cause::SegmentHeader(fault) => write!(f, ": segment header: {fault}")?,
             Cause::Footer(fault) => write!(f, ": footer: {fault}; no record is touched")?,
             Cause::NotZero => f.write_str(": unused bytes are not zero; no record is touched")?,

@@ -10,7 +10,7 @@ use crate::format::footer::FooterHeader;
 use crate::format::segment::{Base, SegmentHeader, SegmentId};
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::recover::Torn;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
@@ -139,14 +139,28 @@ pub(crate) struct Judgement {
 pub(crate) fn judge(log: u16, outlines: &[Outline], frontier: Base) -> Judgement {
     let anchors: Vec<Base> =
         outlines.iter().filter_map(|outline| outline.header.ok()).map(|header| header.base).chain([frontier]).collect();
-    let mut course = Course::new(claim(outlines, frontier), 0, Some(0));
+    let limits = limits(outlines);
+    let claim = claim(outlines, &limits, frontier).max(claim_of_gaps(outlines, &limits));
+    let mut course = Course::new(claim, 0, Some(0));
+    course.unknown = anchors.iter().filter(|base| base.sequence > 0 && base.body_crc == 0).copied().collect();
     let mut segments: Vec<Judged> = Vec::with_capacity(outlines.len());
     let mut before = 0;
-    for (outline, limit) in outlines.iter().zip(limits(outlines)) {
+    for (at, (outline, limit)) in outlines.iter().zip(&limits).enumerate() {
         let mut items = Vec::new();
-        course.pass_missing(before + 1..outline.id.number, log, &mut items);
-        before = outline.id.number;
-        segments.push(course.segment(outline, limit, &anchors, items));
+        let number = outline.id.number;
+        let follows_gap = number - before > 1;
+        if follows_gap {
+            let rest = outlines[at..].iter().zip(&limits[at..]);
+            let next = rest.filter_map(|(outline, limit)| shows(outline, course.expected, *limit, &anchors)).min();
+            course.pass_missing(before + 1..=number - 1, log, next, &mut items);
+        }
+        before = number;
+        let mut judged = course.segment(outline, *limit, &anchors, items);
+        if follows_gap && judged.verdict == Verdict::Unused {
+            // It is all that tells of the ones before.
+            judged.verdict = Verdict::Left;
+        }
+        segments.push(judged);
     }
     let end = course.finish(log, before, frontier);
     let blamed: Vec<SegmentId> =
@@ -178,13 +192,39 @@ pub(crate) fn judge_sealed(outline: &Outline, footer: &FooterHeader) -> Vec<Item
 }
 
 /// The highest sequence that anything intact vouches for.
-fn claim(outlines: &[Outline], frontier: Base) -> u64 {
-    outlines.iter().fold(frontier.sequence, |claim, outline| {
+fn claim(outlines: &[Outline], limits: &[u64], frontier: Base) -> u64 {
+    outlines.iter().zip(limits).fold(frontier.sequence, |claim, (outline, &limit)| {
         let base = outline.header.map_or(0, |header| header.base.sequence);
         let sealed = outline.footer.map_or(0, |footer| footer.next_sequence);
         let marks = outline.frames.iter().map(|frame| frame.durable_mark).max().unwrap_or(0);
-        claim.max(base).max(sealed).max(marks)
+        // What a segment says from its limit on is of frames that are not part of the log.
+        claim.max(base).max(sealed.max(marks).min(limit))
     })
+}
+
+/// A segment is made only when the one before it is there to stay. So where a number is missing below one that is there, a
+/// crash did not do it, and none of the frames before were left behind by one: they count as acknowledged.
+fn claim_of_gaps(outlines: &[Outline], limits: &[u64]) -> u64 {
+    let gap = outlines.windows(2).rposition(|pair| pair[1].id.number - pair[0].id.number > 1);
+    let before = outlines.iter().zip(limits).take(gap.map_or(0, |gap| gap + 1));
+    let newest = |(outline, limit): (&Outline, &u64)| {
+        outline.frames.iter().map(|frame| frame.sequence).filter(|sequence| sequence < limit).max()
+    };
+    before.filter_map(newest).max().map_or(0, |sequence| sequence.saturating_add(1))
+}
+
+/// The first sequence that a segment shows, from `expected` on.
+fn shows(outline: &Outline, expected: u64, limit: u64, anchors: &[Base]) -> Option<u64> {
+    if contradicts(outline, anchors).is_some() {
+        return None;
+    }
+    match &outline.footer {
+        Some(footer) => {
+            let any = footer.first_sequence < footer.next_sequence && footer.next_sequence <= limit;
+            Some(footer.first_sequence).filter(|first| any && *first >= expected)
+        }
+        None => outline.frames.iter().map(|frame| frame.sequence).find(|at| (expected..limit).contains(at)),
+    }
 }
 
 /// For each segment the sequence at which the next incarnation took over. A frame at or above it is what an opening
@@ -233,21 +273,29 @@ struct Course {
     /// nothing usable.
     tail: Option<(SegmentId, Range<u64>, Fault)>,
     torn: Option<Torn>,
+    /// Openings that did not know the frame before theirs.
+    unknown: Vec<Base>,
 }
 
 impl Course {
     fn new(claim: u64, expected: u64, last_crc: Option<u32>) -> Course {
-        Course { claim, expected, last_crc, end: (0, 0), tail: None, torn: None }
+        Course { claim, expected, last_crc, end: (0, 0), tail: None, torn: None, unknown: Vec::new() }
     }
 
-    fn pass_missing(&mut self, numbers: Range<u32>, log: u16, items: &mut Vec<Item>) {
-        if self.torn.is_some() {
-            return;
-        }
-        for number in numbers {
-            let sequences = self.expected..self.expected;
-            let segment = SegmentId { log, number };
-            items.push(Item::Lost(Lost { segment, bytes: 0..0, cause: Cause::MissingSegment, sequences }));
+    /// Segments are missing. What comes next in the log, if there is any of it, is frame `next`. If nothing tells that they
+    /// held frames, they may have all the same, and how many nobody knows: one sequence is given up for them, so that
+    /// every later opening sees that something is lost here.
+    fn pass_missing(&mut self, numbers: RangeInclusive<u32>, log: u16, next: Option<u64>, items: &mut Vec<Item>) {
+        let next = next.unwrap_or_else(|| self.claim.max(self.expected.saturating_add(1)));
+        let (number, last) = numbers.into_inner();
+        let segment = SegmentId { log, number };
+        let cause = if number == last { Cause::MissingSegment } else { Cause::MissingSegments { last } };
+        items.push(Item::Lost(Lost { segment, bytes: 0..0, cause, sequences: self.expected..next }));
+        if next > self.expected {
+            self.claim = self.claim.max(next);
+            self.expected = next;
+            self.last_crc = None;
+            self.tail = None;
         }
     }
 
@@ -321,9 +369,7 @@ impl Course {
             self.lose_before(outline, BLOCK, BLOCK, footer.first_sequence, items);
         }
         let first = footer.first_sequence;
-        if let (Some(crc), Some(follows)) = (self.last_crc, outline.follows)
-            && crc != follows
-        {
+        if outline.follows.is_some_and(|follows| self.breaks_order(first, follows)) {
             self.note(outline.id, BLOCK..BLOCK, Cause::Frame { sequence: first, fault: Fault::Order }, items);
         }
         self.expected = footer.next_sequence;
@@ -338,6 +384,7 @@ impl Course {
         let mut at = BLOCK;
         for (number, line) in outline.frames.iter().enumerate() {
             if line.sequence >= limit {
+                self.name_late(outline, limit, &outline.frames[number..], items);
                 break;
             }
             if line.sequence < self.expected {
@@ -356,7 +403,7 @@ impl Course {
                     return at;
                 }
             }
-            let order = self.last_crc.is_some_and(|crc| crc != line.previous_crc).then_some(Fault::Order);
+            let order = self.breaks_order(line.sequence, line.previous_crc).then_some(Fault::Order);
             let fault = line.fault.or(order);
             if fault == Some(Fault::Cut) {
                 // A file is made at its full length before it is written: it was not a crash that cut it.
@@ -375,6 +422,25 @@ impl Course {
         at
     }
 
+    /// Whether frame `sequence` says that it follows another frame than it does. The first frame of an opening that did not
+    /// know the one before it cannot tell.
+    fn breaks_order(&self, sequence: u64, follows: u32) -> bool {
+        let knows = !self.unknown.iter().any(|base| base.sequence == sequence);
+        knows && self.last_crc.is_some_and(|crc| crc != follows)
+    }
+
+    /// A segment was missing when a later opening went on, and is back: what that opening did not know of is not part of
+    /// the log, since it used the sequences again.
+    fn name_late(&self, outline: &Outline, limit: u64, late: &[Line], items: &mut Vec<Item>) {
+        let missed = |base: &Base| base.sequence == limit && base.segment < outline.id.number;
+        if let (Some(first), Some(last)) = (late.first(), late.last())
+            && self.unknown.iter().any(missed)
+        {
+            let cause = Cause::Frame { sequence: first.sequence, fault: Fault::Order };
+            self.note(outline.id, first.position..last.end, cause, items);
+        }
+    }
+
     /// Frames are missing before what lies at `position`. Either they lay in this segment, after `at`; or, where that
     /// leaves no room, behind the last frame of the segment before.
     fn lose_before(&mut self, outline: &Outline, at: u64, position: u64, next: u64, items: &mut Vec<Item>) {
@@ -390,16 +456,8 @@ impl Course {
 
     fn lose(&mut self, segment: SegmentId, bytes: Range<u64>, fault: Fault, next: u64, items: &mut Vec<Item>) {
         let sequences = self.expected..next;
-        match items.last_mut() {
-            // What a missing segment explains needs no other cause.
-            Some(Item::Lost(lost)) if lost.cause == Cause::MissingSegment && !sequences.is_empty() => {
-                lost.sequences = sequences;
-            }
-            _ => {
-                let cause = Cause::Frame { sequence: self.expected, fault };
-                items.push(Item::Lost(Lost { segment, bytes, cause, sequences }));
-            }
-        }
+        let cause = Cause::Frame { sequence: self.expected, fault };
+        items.push(Item::Lost(Lost { segment, bytes, cause, sequences }));
         self.expected = next;
         self.last_crc = None;
     }
@@ -431,12 +489,16 @@ impl Course {
             return Vec::new();
         }
         let mut items = Vec::new();
-        self.pass_missing(last + 1..frontier.segment.max(u32::from(last == 0)) + 1, log, &mut items);
-        let (id, bytes, fault) = self.tail.take().unwrap_or_else(|| {
-            let id = SegmentId { log, number: self.end.0.max(1) };
-            (id, self.end.1..self.end.1, Fault::Unwritten)
-        });
-        self.lose(id, bytes, fault, self.claim, &mut items);
+        let newest = frontier.segment.max(u32::from(last == 0));
+        if newest > last {
+            self.pass_missing(last + 1..=newest, log, None, &mut items);
+        } else {
+            let (id, bytes, fault) = self.tail.take().unwrap_or_else(|| {
+                let id = SegmentId { log, number: self.end.0.max(1) };
+                (id, self.end.1..self.end.1, Fault::Unwritten)
+            });
+            self.lose(id, bytes, fault, self.claim, &mut items);
+        }
         items
             .into_iter()
             .map(|item| match item {

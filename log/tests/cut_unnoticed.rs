@@ -100,7 +100,8 @@ fn both_segments_missing() {
     disk.remove_file(LAST);
     let outcome = check(&mut Reader::default(), &disk, &model, "both missing").unwrap();
     assert_eq!(outcome.lost.len(), KEYS.len());
-    assert_eq!(Memory::of(disk).verify().damage.len(), 2);
+    let damage = Memory::of(disk).verify().damage;
+    assert_eq!(damage.iter().map(|damage| damage.cause).collect::<Vec<_>>(), [Cause::MissingSegments { last: 2 }]);
 }
 
 /// The files of a log must survive whatever recovery makes of them: an opening that finds them in a strange place, or

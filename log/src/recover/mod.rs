@@ -23,6 +23,9 @@ use iobackend::{Arena, Buffer, FileSlot, IoBackend, OpenMode};
 /// The one slot that recovery uses.
 const SLOT: FileSlot = FileSlot(0);
 
+/// Segments that can be missing. More were never written by anybody: a file so far off was not made by this engine.
+const SEGMENTS_MISSING_MAX: usize = 1 << 20;
+
 /// What opening a log found.
 #[derive(Debug, Default)]
 pub struct Recovered {
@@ -119,8 +122,9 @@ pub fn recover<B: IoBackend>(
     recovered.torn = judgement.torn;
     let stays = outlines.iter().zip(&judgement.segments).rev().find(|(_, judged)| judged.verdict != Verdict::Unused);
     let last = stays.map_or(0, |(outline, _)| outline.id.number);
-    recovered.start =
-        LogStart { base: judgement.base, segment: last.max(judgement.base.segment).max(frontier.segment) + 1 };
+    let last = last.max(judgement.base.segment).max(frontier.segment);
+    check_numbers(log, last, outlines.len())?;
+    recovered.start = LogStart { base: judgement.base, segment: last + 1 };
     Ok(recovered)
 }
 
@@ -138,7 +142,16 @@ pub(crate) fn segment_numbers<B: IoBackend>(backend: &mut B, log: u16) -> Result
     };
     let mut numbers = names.iter().map(number).collect::<Result<Vec<_>, _>>()?;
     numbers.sort_unstable();
+    check_numbers(log, numbers.last().copied().unwrap_or(0), numbers.len())?;
     Ok(numbers)
+}
+
+/// Refuses a segment's number that no history can have led to: numbers have no gaps but for what is lost.
+fn check_numbers(log: u16, last: u32, count: usize) -> Result<(), LogError> {
+    if last as usize > count + SEGMENTS_MISSING_MAX {
+        return Err(LogError::Foreign { path: SegmentId { log, number: last }.to_string() });
+    }
+    Ok(())
 }
 
 /// Refuses what is intact but not ours.

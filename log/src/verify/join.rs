@@ -129,7 +129,8 @@ fn name_gap(damage: &mut Vec<Damage>, from: Option<At>, to: At, gap: Loss) {
     let from = from.filter(|from| from.0.log == to.0.log).unwrap_or((SegmentId { number: 0, ..to.0 }, 0));
     let place = |damage: &Damage| (damage.segment, damage.bytes.start);
     let takes = |damage: &Damage| {
-        matches!(damage.cause, Cause::Frame { .. } | Cause::MissingSegment) && between(place(damage), from..to)
+        matches!(damage.cause, Cause::Frame { .. } | Cause::MissingSegment | Cause::MissingSegments { .. })
+            && between(place(damage), from..to)
     };
     let named =
         |damage: &Damage| damage.losses.iter().any(|loss| (loss.tenant, loss.stream) == (gap.tenant, gap.stream));
