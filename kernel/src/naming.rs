@@ -27,7 +27,9 @@ impl Kernel {
             };
             return Err(Seen::stream(known.catalog, refusal));
         }
-        let refusal = if self.tables.tenant_count() >= self.limits.tenants_max as usize {
+        let refusal = if self.tables.creation_frozen {
+            Some(Refusal::Frozen)
+        } else if self.tables.tenant_count() >= self.limits.tenants_max as usize {
             Some(Refusal::TooManyTenants { max: self.limits.tenants_max })
         } else if !self.tables.has_room(1, self.limits.streams_max) {
             Some(Refusal::TooManyStreams { max: self.limits.streams_max })

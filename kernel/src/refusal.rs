@@ -104,7 +104,8 @@ pub enum Refusal {
         at: u32,
     },
     /// The stream is damaged, or the record of its creation is lost: it can be read and deleted,
-    /// not appended to. If it is a catalog, nothing can be created or deleted in its tenant.
+    /// not appended to. If it is a catalog, nothing can be created or deleted in its tenant. A tenant
+    /// cannot be created where records were lost that may have created it before.
     Frozen,
     /// The stream is the tenant's catalog, which only creations and deletions write.
     CatalogIsReadOnly,

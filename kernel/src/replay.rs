@@ -115,6 +115,11 @@ impl Kernel {
         Ok(slot)
     }
 
+    /// From now on no tenant can be created: records were lost, and nothing tells whether they created it.
+    pub fn freeze_creation(&mut self) {
+        self.tables.creation_frozen = true;
+    }
+
     /// Law 3: within a stream positions ascend and timestamps do not go back.
     fn check_order(&self, place: Place, record: Extent) -> Result<(), ReplayError> {
         let Extent { offset, position, timestamp } = record;

@@ -111,6 +111,8 @@ pub(crate) struct Tables {
     tenant_slots: BTreeMap<TenantId, TenantSlot>,
     /// The catalog of the tenant that was created or deleted last: what a list of tenants saw.
     pub(crate) tenant_newest: Option<StreamSlot>,
+    /// A tenant that is not known may have been there all the same.
+    pub(crate) creation_frozen: bool,
 }
 
 impl Tables {
@@ -125,6 +127,7 @@ impl Tables {
             tenants: Vec::new(),
             tenant_slots: BTreeMap::new(),
             tenant_newest: None,
+            creation_frozen: false,
         }
     }
 

@@ -27,6 +27,7 @@ mod clock;
 pub mod cores;
 mod engine;
 mod error;
+mod freezing;
 mod idle;
 mod lock;
 mod recovery;

@@ -2,6 +2,7 @@
 
 use crate::OpenError;
 use crate::builder::Builder;
+use crate::freezing;
 use iobackend::{Arena, Backend, BackendConfig, Buffer, IoBackend, Mode};
 use kernel::{Kernel, Limits, RecordKind, ReplayedRecord, StreamId, StreamSummary, TenantId};
 use log::format::manifest::Manifest;
@@ -12,7 +13,7 @@ use log::{
 };
 use router::Placement;
 use shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What opening a directory found.
@@ -105,8 +106,12 @@ pub(crate) fn recover(
         report.segments += log.segments;
         report.scanned += log.scanned;
         report.torn.extend(log.torn.iter().cloned());
+    }
+    let mut logs = logs;
+    freezing::name_losses(&mut logs);
+    report.frozen = freezing::freeze(&logs).len();
+    for log in &logs {
         report.damage.extend(log.damage.iter().cloned());
-        report.frozen += log.frozen.len();
     }
     for (frontier, log) in manifest.frontiers.iter_mut().zip(&logs) {
         *frontier = log.start.base;
@@ -181,10 +186,10 @@ pub(crate) fn distribute(
 ) -> Result<Vec<ShardState>, OpenError> {
     let mut streams: BTreeMap<(u64, u32), StreamStart> = BTreeMap::new();
     let mut catalog: Vec<CatalogRecord> = Vec::new();
-    let mut frozen: BTreeSet<(u64, u32)> = BTreeSet::new();
+    let frozen = freezing::freeze(&logs);
+    let blind = logs.iter().any(|log| log.blind.is_some());
     for log in logs {
         catalog.extend(log.catalog);
-        frozen.extend(log.frozen);
         for (key, part) in log.streams {
             match streams.entry(key) {
                 std::collections::btree_map::Entry::Vacant(entry) => {
@@ -228,9 +233,17 @@ pub(crate) fn distribute(
             timestamp: start.timestamp,
         };
         let kernel = &mut kernels[owner(*tenant)];
-        let slot = kernel.restore_stream(&summary).map_err(|error| contradiction(error.to_string()))?;
-        if frozen.contains(&(*tenant, *stream)) {
-            kernel.freeze(slot);
+        kernel.restore_stream(&summary).map_err(|error| contradiction(error.to_string()))?;
+    }
+    for kernel in &mut kernels {
+        if blind {
+            kernel.freeze_creation();
+        }
+        for slot in (0..kernel.slots() as u32).map(kernel::StreamSlot) {
+            let view = kernel.stream(slot);
+            if frozen.contains(&(view.tenant.0, view.stream.0)) {
+                kernel.freeze(slot);
+            }
         }
     }
     let with_streams = |kernel: Kernel| {

@@ -1,6 +1,6 @@
 //! Adopting what was judged to be part of the log: its streams, the runs in which they lie, and what they lost.
 
-use super::{Content, Frame, Recovered};
+use super::{Blind, Content, Frame, Recovered};
 use crate::StreamStart;
 use crate::draft::Draft;
 use crate::error::{Cause, Damage, Loss};
@@ -25,8 +25,8 @@ pub(super) struct Adoption {
     pub(super) kept: Vec<Kept>,
     /// The newest frame in which each stream was seen, or one after it.
     newest: HashMap<(u64, u32), u64, foldhash::fast::RandomState>,
-    /// The newest lost frame about whose contents nothing intact tells, and the damage that stands for it.
-    blind: Option<(u64, usize)>,
+    /// The opening that wrote each segment that was kept, and the sequence at which it began, if that is known.
+    openings: Vec<([u8; 16], Option<u64>)>,
 }
 
 impl Adoption {
@@ -34,7 +34,7 @@ impl Adoption {
     pub(super) fn take(&mut self, outline: &Outline, content: Content, judged: &Judged) {
         let footer = match content {
             Content::Sealed(footer) => {
-                self.take_lost(judged);
+                self.take_lost(outline, judged);
                 if judged.verdict == Verdict::Part {
                     for line in &footer.streams {
                         self.see(&Seen::line(line), footer.header.next_sequence.saturating_sub(1));
@@ -52,10 +52,10 @@ impl Adoption {
         }
     }
 
-    fn take_lost(&mut self, judged: &Judged) {
+    fn take_lost(&mut self, outline: &Outline, judged: &Judged) {
         for item in &judged.items {
             if let Item::Lost(lost) = item {
-                self.lose(lost);
+                self.lose(lost, Some(outline));
             }
         }
     }
@@ -65,7 +65,7 @@ impl Adoption {
         for item in &judged.items {
             match item {
                 Item::Lost(lost) => {
-                    self.lose(lost);
+                    self.lose(lost, Some(outline));
                     draft.break_index(lost.bytes.end);
                 }
                 Item::Frame { at, fault } => self.take_frame(outline, &frames[*at], *fault, &mut draft),
@@ -86,7 +86,7 @@ impl Adoption {
         draft.add(header, frame.payload_bytes, table);
         if let Some(fault) = fault {
             if frame.table.is_none() {
-                self.blind = Some((sequence, self.recovered.damage.len()));
+                self.lose_blindly(sequence, Some(header.incarnation));
             }
             let cause = Cause::Frame { sequence, fault };
             let losses = table.iter().map(loss).collect();
@@ -95,25 +95,46 @@ impl Adoption {
         }
     }
 
-    fn lose(&mut self, lost: &Lost) {
+    /// Takes what is missing before something that `outline` shows, or at the end of the log.
+    fn lose(&mut self, lost: &Lost, outline: Option<&Outline>) {
         let Lost { segment, bytes, cause, sequences } = lost.clone();
         if !sequences.is_empty() {
-            self.blind = Some((sequences.end - 1, self.recovered.damage.len()));
+            let header = outline.and_then(|outline| outline.header.ok());
+            // What lies between an opening's base and a frame of its own, it wrote itself.
+            let own = header.filter(|header| header.base.sequence <= sequences.start);
+            self.lose_blindly(sequences.end - 1, own.map(|header| header.incarnation));
         }
         self.recovered.damage.push(Damage { segment, bytes, cause, losses: Vec::new() });
     }
 
-    /// A stream shows itself: offsets that it skips were in what was lost.
+    /// The damage that is pushed next stands for frames up to `sequence`, of which nothing tells what they held.
+    fn lose_blindly(&mut self, sequence: u64, incarnation: Option<[u8; 16]>) {
+        let damage = self.recovered.damage.len();
+        let before = self.recovered.blind.take();
+        let incarnation =
+            before.map_or(incarnation, |before| before.incarnation.filter(|one| Some(*one) == incarnation));
+        let (later, catalogs) = (Vec::new(), HashMap::default());
+        self.recovered.blind = Some(Blind { sequence, damage, incarnation, later, catalogs });
+    }
+
+    /// A stream shows itself: offsets that it skips were in what was lost, or are in another log.
     fn see(&mut self, seen: &Seen, sequence: u64) {
         let key = (seen.tenant, seen.stream);
         let stream = self.recovered.streams.entry(key).or_insert_with(|| StreamStart::new(key.0, key.1));
         let before = self.newest.insert(key, sequence);
-        if let Some((lost, damage)) = self.blind
-            && before.is_none_or(|before| before <= lost)
-            && seen.first_offset > stream.next_offset
+        let blind = self.recovered.blind.as_mut();
+        let blind = blind.filter(|blind| before.is_none_or(|before| before <= blind.sequence));
+        if seen.first_offset > stream.next_offset {
+            let hole = Loss { tenant: key.0, stream: key.1, offsets: stream.next_offset..seen.first_offset };
+            if let Some(blind) = &blind {
+                self.recovered.damage[blind.damage].losses.push(hole.clone());
+            }
+            self.recovered.holes.push(hole);
+        }
+        if let Some(blind) = blind
+            && key.1 == 0
         {
-            let offsets = stream.next_offset..seen.first_offset;
-            self.recovered.damage[damage].losses.push(Loss { tenant: key.0, stream: key.1, offsets });
+            blind.catalogs.insert(key.0, seen.first_offset);
         }
         stream.next_offset = seen.next_offset;
         stream.link = seen.link;
@@ -134,13 +155,21 @@ impl Adoption {
                 stream.runs.push(run);
             }
         }
+        let base = outline.header.ok().map(|header| header.base.sequence);
+        self.openings.push((segment.incarnation, base));
         self.kept.push(Kept { segment, footer });
     }
 
     /// Ends with what is missing at the end of the log.
     pub(super) fn finish(mut self, end: &[Lost]) -> Adoption {
-        end.iter().for_each(|lost| self.lose(lost));
-        if let Some((lost, _)) = self.blind {
+        end.iter().for_each(|lost| self.lose(lost, None));
+        self.recovered.incarnations = self.openings.iter().map(|(incarnation, _)| *incarnation).collect();
+        self.recovered.incarnations.dedup();
+        if let Some(blind) = &mut self.recovered.blind {
+            let lost = blind.sequence;
+            let later = self.openings.iter().filter(|(_, base)| base.is_some_and(|base| base > lost));
+            blind.later = later.map(|(incarnation, _)| *incarnation).collect();
+            blind.later.dedup();
             let may_have_lost = |key: &&(u64, u32)| self.newest.get(*key).is_none_or(|&newest| newest <= lost);
             self.recovered.frozen = self.recovered.streams.keys().filter(may_have_lost).copied().collect();
             self.recovered.frozen.sort_unstable();

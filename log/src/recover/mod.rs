@@ -7,7 +7,7 @@ mod adopt;
 mod catalog;
 mod finalize;
 
-use crate::error::{Cause, Damage};
+use crate::error::{Cause, Damage, Loss};
 use crate::format::footer::Footer;
 use crate::format::frame::{FrameHeader, TableEntry};
 use crate::format::segment::{Base, SegmentHeader, SegmentId, log_directory, parse_segment_name};
@@ -37,14 +37,37 @@ pub struct Recovered {
     pub catalog: Vec<CatalogRecord>,
     /// What is damaged.
     pub damage: Vec<Damage>,
-    /// Streams that may have lost records at their end, with nothing intact to tell how many: not to be appended to.
+    /// Of the streams that this log has, those that it does not show after a [`Blind`] loss, if it has one: they may have
+    /// lost records at their end here.
     pub frozen: Vec<(u64, u32)>,
+    /// What was lost with nothing intact to tell which streams it held. It may have been any, also of those that this log
+    /// does not show at all.
+    pub blind: Option<Blind>,
+    /// Offsets below a stream's end here that this log does not show. Another may have them.
+    pub holes: Vec<Loss>,
+    /// The openings that wrote to the log, in order.
+    pub incarnations: Vec<[u8; 16]>,
     /// The tail that was never acknowledged and was cut.
     pub torn: Option<Torn>,
     /// Segments that the log has.
     pub segments: usize,
     /// Segments that had to be read frame by frame.
     pub scanned: usize,
+}
+
+/// Frames that were acknowledged and are lost, and nothing intact tells what they held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// The sequence of the newest of them.
+    pub sequence: u64,
+    /// Which [`damage`](Recovered::damage) it is.
+    pub damage: usize,
+    /// The opening that wrote all of them, if it was one and is known.
+    pub incarnation: Option<[u8; 16]>,
+    /// Openings that began when all of them had been written.
+    pub later: Vec<[u8; 16]>,
+    /// By tenant the first offset of its catalog that this log shows after them.
+    pub catalogs: HashMap<u64, u64, foldhash::fast::RandomState>,
 }
 
 /// A tail that was never acknowledged.
