@@ -7,12 +7,11 @@ use std::sync::Arc;
 /// Messages that may wait for one shard.
 const INBOX_MESSAGES: usize = 64;
 
-/// The sending side of every shard's inbox, and the table that says which shard to send to.
+/// The sending side of every shard's inbox.
 ///
 /// One at a time: the engine keeps it behind a lock that clients take when they attach, never when they append.
 #[derive(Debug)]
 pub struct Router<M> {
-    placement: Arc<Placement>,
     shards: Vec<(Producer<M>, Arc<Doorbell>)>,
 }
 
@@ -26,15 +25,9 @@ impl<M> Router<M> {
     /// # Panics
     /// If the table has another number of shards.
     #[must_use]
-    pub fn new(placement: Arc<Placement>, shards: Vec<(Producer<M>, Arc<Doorbell>)>) -> Router<M> {
+    pub fn new(placement: &Placement, shards: Vec<(Producer<M>, Arc<Doorbell>)>) -> Router<M> {
         assert_eq!(usize::from(placement.shards()), shards.len(), "a shard for each line of the table");
-        Router { placement, shards }
-    }
-
-    /// The table in force.
-    #[must_use]
-    pub fn placement(&self) -> &Arc<Placement> {
-        &self.placement
+        Router { shards }
     }
 
     /// The doorbell of a shard.
@@ -69,11 +62,11 @@ mod tests {
 
     #[test]
     fn messages_reach_their_shard_and_a_full_inbox_gives_them_back() {
-        let placement = Arc::new(Placement::new(1, 2, &[]).unwrap());
+        let placement = Placement::new(1, 2, &[]).unwrap();
         let (tx0, mut rx0) = inbox();
         let (tx1, mut rx1) = inbox();
         let bell = || Arc::new(Doorbell::new(|| {}));
-        let mut router = Router::new(placement, vec![(tx0, bell()), (tx1, bell())]);
+        let mut router = Router::new(&placement, vec![(tx0, bell()), (tx1, bell())]);
         router.send(1, 10).unwrap();
         assert_eq!((rx0.pop(), rx1.pop()), (None, Some(10)));
         for message in 0..INBOX_MESSAGES {

@@ -142,7 +142,7 @@ impl Engine {
         let commons = std::mem::take(&mut starting.commons);
         let inboxes = std::mem::take(&mut starting.inboxes);
         let reports = std::mem::take(&mut starting.reports);
-        let router = Mutex::new(Router::new(Arc::clone(&placement), inboxes));
+        let router = Mutex::new(Router::new(&placement, inboxes));
         let shared = Arc::new(Shared { router, placement, commons });
         let report = StartReport { recovery: report, shards: reports };
         Ok(Engine { shared, threads, manifest, root: root.clone(), report, _lock: lock })
@@ -157,7 +157,7 @@ impl Engine {
     /// A new client that may have so many requests in flight on each shard.
     ///
     /// # Errors
-    /// If that is none, or more than [`shard::limits::IN_FLIGHT_MAX`].
+    /// If that is none, or more than [`IN_FLIGHT_MAX`](crate::IN_FLIGHT_MAX).
     pub fn client_with_window(&self, in_flight: usize) -> Result<Client, OpenError> {
         let max = shard::limits::IN_FLIGHT_MAX;
         if !(1..=max).contains(&in_flight) {

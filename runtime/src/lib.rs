@@ -39,12 +39,15 @@ pub use client::{Appended, Client, Completion, Head, Named, Outcome, Record, Str
 pub use engine::{Engine, ShardReport, StartReport};
 pub use error::{CallError, OpenError};
 pub use lock::DirectoryLock;
-pub use log::BadCopy;
 pub use recovery::RecoveryReport;
 
-/// The choice of an I/O backend, and what was chosen.
-pub use iobackend::{BackendInfo, BackendKind, Mode};
+/// The choice of an I/O backend, what was chosen, and why it refuses.
+pub use iobackend::{BackendInfo, BackendKind, IoError, Mode, OpenError as BackendError};
 /// Ids, and why the state machine refuses.
 pub use kernel::{Refusal, StreamId, TenantId};
+/// What is wrong with a log or a manifest, and where.
+pub use log::{BadCopy, Cause, Damage, Fault, LogError, LogStats, Loss, SegmentId, Torn};
+/// Where tenants live.
+pub use router::{Placement, PlacementError};
 /// The records of a read, where they lie; what a shard did; and why it failed.
-pub use shard::{ShardStats, wire::Failure, wire::ReadRecord, wire::ReadRecords};
+pub use shard::{ShardStats, limits::IN_FLIGHT_MAX, wire::Failure, wire::ReadRecord, wire::ReadRecords};

@@ -488,11 +488,6 @@ impl<B: IoBackend> Log<B> {
         &mut self.backend
     }
 
-    /// The backend.
-    pub fn backend(&self) -> &B {
-        &self.backend
-    }
-
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> LogStats {
