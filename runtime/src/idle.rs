@@ -1,8 +1,8 @@
 //! What a shard's thread does when a turn did nothing.
 //!
-//! Measured on virtual machines with a virtio disk (docs/benchmarks.md): a thread that spins while I/O is in flight keeps the
-//! kernel's own workers, which complete that I/O, from running on its core: milliseconds instead of 65 µs. Yielding lets them
-//! run. A wake-up from sleep costs some 40 µs a round trip, so a short spin comes first where nothing is in flight.
+//! A prototype of this loop on a virtual machine with a virtio disk showed it: a thread that spins while I/O is in flight keeps
+//! the kernel's own workers, which complete that I/O, from running on its core: milliseconds instead of 65 µs. Yielding lets
+//! them run. A wake-up from sleep costs some 40 µs a round trip, so a short spin comes first where nothing is in flight.
 
 use shard::Progress;
 use std::time::Duration;

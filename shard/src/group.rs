@@ -1,6 +1,7 @@
 //! When the open frame is closed: how many records share one durable write.
 //!
-//! Natural group commit, with two refinements that measurement asked for (100-byte records, virtio disk, one shard):
+//! Natural group commit, with two refinements that measurement asked for (100-byte records, virtio disk, one shard; single
+//! runs, a few minutes apart):
 //!
 //! - A frame that would be small waits for the one in flight. Closing whatever is there as soon as the rings are empty splits a
 //!   window of 64 into frames of 17, whose writes crowd each other: 426 K records a second, p50 125 µs. Waiting: 711 K, 76 µs.
