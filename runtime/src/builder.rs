@@ -1,6 +1,7 @@
 //! What an engine is to be.
 
 use crate::engine::Engine;
+use crate::hosted::ShardSeat;
 use crate::{OpenError, cores};
 use iobackend::Mode;
 use kernel::TenantId;
@@ -137,7 +138,20 @@ impl Builder {
     /// What is wrong with a setting, the directory, or a log; see [`OpenError`].
     pub fn open(self) -> Result<Engine, OpenError> {
         self.check()?;
-        Engine::open(&self)
+        Engine::open(&self, None)
+    }
+
+    /// Opens the engine as [`open`](Self::open) does, but without threads: each shard has a seat, which its host takes to the thread
+    /// that is to step it. Nothing is served, and [`Engine::close`] does not return, before every seat's shard is stepped or
+    /// dropped. Each shard polls for itself where submission polling is asked for.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for what only the start of a shard shows.
+    pub fn open_hosted(self) -> Result<(Engine, Vec<ShardSeat>), OpenError> {
+        self.check()?;
+        let mut seats = Vec::new();
+        let engine = Engine::open(&self, Some(&mut seats))?;
+        Ok((engine, seats))
     }
 
     /// All that can be said before the disk is touched.

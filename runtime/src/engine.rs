@@ -2,6 +2,7 @@
 
 use crate::builder::{Builder, Cores};
 use crate::client::Client;
+use crate::hosted::ShardSeat;
 use crate::lock::DirectoryLock;
 use crate::recovery::{Cold, Directory, RecoveryReport, distribute, recover};
 use crate::shard_thread::{self, Common, Ready, Start};
@@ -24,11 +25,30 @@ use std::thread::JoinHandle;
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<Result<Base, OpenError>>>,
+    ends: Vec<ShardEnd>,
     manifest: Manifest,
     root: PathBuf,
     report: StartReport,
     _lock: DirectoryLock,
+}
+
+/// Where to learn how a shard ended.
+#[derive(Debug)]
+enum ShardEnd {
+    /// It has a thread of its own.
+    Thread(JoinHandle<Result<Base, OpenError>>),
+    /// Its host will say.
+    Hosted(mpsc::Receiver<Result<Base, OpenError>>),
+}
+
+impl ShardEnd {
+    /// Waits until the shard has ended.
+    fn wait(self, shard: u16) -> Result<Base, OpenError> {
+        match self {
+            ShardEnd::Thread(thread) => thread.join().unwrap_or(Err(OpenError::ShardPanicked { shard })),
+            ShardEnd::Hosted(ended) => ended.recv().unwrap_or(Err(OpenError::ShardDropped { shard })),
+        }
+    }
 }
 
 /// Makes the data directory, with those above it, and their names durable: a flushed file in a directory that a power cut
@@ -90,7 +110,7 @@ impl Shared {
 pub struct StartReport {
     /// What the directory held.
     pub recovery: RecoveryReport,
-    /// One line for each shard.
+    /// One line for each shard; none for those that live with a host, which gets it from the shard.
     pub shards: Vec<ShardReport>,
 }
 
@@ -110,7 +130,8 @@ impl Engine {
         Builder::new(data_dir.into())
     }
 
-    pub(crate) fn open(settings: &Builder) -> Result<Engine, OpenError> {
+    /// Opens an engine; with `seats`, its shards wait there for their hosts, else each gets a thread.
+    pub(crate) fn open(settings: &Builder, mut seats: Option<&mut Vec<ShardSeat>>) -> Result<Engine, OpenError> {
         let root = &settings.data_dir;
         make_directory(root).map_err(|source| OpenError::Directory {
             doing: "make the directory",
@@ -136,16 +157,24 @@ impl Engine {
         let log_config = |log: u16| settings.log_config(log, manifest.engine, incarnation);
         let mut starting = Starting::new(settings, &layout);
         for (at, state) in states.into_iter().enumerate() {
-            starting.start(log_config(at as u16), starts[at], state)?;
+            let start = starting.prepare(log_config(at as u16), starts[at], state);
+            match &mut seats {
+                Some(seats) => {
+                    let (seat, ended) = ShardSeat::new(start);
+                    seats.push(seat);
+                    starting.ends.push(ShardEnd::Hosted(ended));
+                }
+                None => starting.start(start)?,
+            }
         }
-        let threads = std::mem::take(&mut starting.threads);
+        let ends = std::mem::take(&mut starting.ends);
         let commons = std::mem::take(&mut starting.commons);
         let inboxes = std::mem::take(&mut starting.inboxes);
         let reports = std::mem::take(&mut starting.reports);
         let router = Mutex::new(Router::new(&placement, inboxes));
         let shared = Arc::new(Shared { router, placement, commons });
         let report = StartReport { recovery: report, shards: reports };
-        Ok(Engine { shared, threads, manifest, root: root.clone(), report, _lock: lock })
+        Ok(Engine { shared, ends, manifest, root: root.clone(), report, _lock: lock })
     }
 
     /// A new client, for one thread at a time.
@@ -201,9 +230,8 @@ impl Engine {
         }
         let mut clean = true;
         let mut first = None;
-        for (shard, thread) in self.threads.drain(..).enumerate() {
-            let ended = thread.join().unwrap_or(Err(OpenError::ShardPanicked { shard: shard as u16 }));
-            match ended {
+        for (shard, end) in self.ends.drain(..).enumerate() {
+            match end.wait(shard as u16) {
                 Ok(base) => self.manifest.frontiers[shard] = base,
                 Err(error) => {
                     clean = false;
@@ -220,7 +248,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if !self.threads.is_empty() {
+        if !self.ends.is_empty() {
             let _nobody_to_tell = self.stop();
         }
     }
@@ -239,7 +267,7 @@ struct Starting<'a> {
     layout: &'a [Option<usize>],
     inboxes: Vec<(spsc::Producer<Control>, Arc<spsc::Doorbell>)>,
     commons: Vec<Arc<Common>>,
-    threads: Vec<JoinHandle<Result<Base, OpenError>>>,
+    ends: Vec<ShardEnd>,
     reports: Vec<ShardReport>,
     attach: Option<i32>,
     mode: Mode,
@@ -254,7 +282,7 @@ impl<'a> Starting<'a> {
             layout,
             inboxes: Vec::new(),
             commons: Vec::new(),
-            threads: Vec::new(),
+            ends: Vec::new(),
             reports: Vec::new(),
             attach: None,
             mode,
@@ -262,44 +290,35 @@ impl<'a> Starting<'a> {
         }
     }
 
-    fn start(
-        &mut self,
-        log: LogConfig,
-        log_start: log::LogStart,
-        state: crate::recovery::ShardState,
-    ) -> Result<(), OpenError> {
-        let at = self.threads.len();
+    /// Everything that the next shard needs, wherever it is to live.
+    fn prepare(&mut self, log: LogConfig, log_start: log::LogStart, state: crate::recovery::ShardState) -> Start {
+        let at = self.commons.len();
         let cpu = self.layout[at];
         let shared_cpu = cores::available().len() < 2
             || cpu.is_some() && self.layout.iter().filter(|other| **other == cpu).count() > 1;
         let (tx, rx) = inbox();
         let common = Arc::new(Common::default());
         let bell = common.doorbell();
-        let start = Start {
-            shard: at as u16,
-            cpu,
-            shared_cpu,
-            backend: self.backend(),
-            log,
-            log_start,
-            state,
-            inbox: rx,
-            common: Arc::clone(&common),
-        };
+        self.commons.push(Arc::clone(&common));
+        self.inboxes.push((tx, Arc::clone(&bell)));
+        let backend = self.backend();
+        Start { shard: at as u16, cpu, shared_cpu, backend, log, log_start, state, inbox: rx, common, bell }
+    }
+
+    /// Starts a shard in a thread of its own, and waits until it is ready.
+    fn start(&mut self, start: Start) -> Result<(), OpenError> {
+        let (shard, cpu) = (start.shard, start.cpu);
         let (ready_tx, ready_rx) = mpsc::channel();
-        let own_bell = Arc::clone(&bell);
         let spawned = std::thread::Builder::new()
-            .name(format!("shard-{at}"))
-            .spawn(move || shard_thread::run(start, &own_bell, &ready_tx));
+            .name(format!("shard-{shard}"))
+            .spawn(move || shard_thread::run(start, &ready_tx));
         let thread = spawned.map_err(|source| OpenError::Directory {
             doing: "start a thread for",
             path: self.settings.data_dir.clone(),
             source,
         })?;
-        self.threads.push(thread);
-        self.commons.push(common);
-        self.inboxes.push((tx, bell));
-        let Ready { info, ring_fd } = ready_rx.recv().unwrap_or(Err(OpenError::ShardPanicked { shard: at as u16 }))?;
+        self.ends.push(ShardEnd::Thread(thread));
+        let Ready { info, ring_fd } = ready_rx.recv().unwrap_or(Err(OpenError::ShardPanicked { shard }))?;
         self.attach = self.attach.or(ring_fd);
         self.reports.push(ShardReport { cpu, backend: info });
         Ok(())
@@ -325,8 +344,10 @@ impl Drop for Starting<'_> {
         for common in &self.commons {
             stop(common);
         }
-        for thread in self.threads.drain(..) {
-            let _the_first_failure_is_told = thread.join();
+        for (shard, end) in self.ends.drain(..).enumerate() {
+            if matches!(end, ShardEnd::Thread(_)) {
+                let _the_first_failure_is_told = end.wait(shard as u16);
+            }
         }
     }
 }

@@ -49,6 +49,11 @@ pub enum OpenError {
         /// The shard.
         shard: u16,
     },
+    /// A hosted shard was dropped, or never started, where it was to be closed.
+    ShardDropped {
+        /// The shard.
+        shard: u16,
+    },
 }
 
 impl std::fmt::Display for OpenError {
@@ -77,6 +82,10 @@ impl std::fmt::Display for OpenError {
                     "shard {shard} ended by a panic, which is a bug: report it with the text above; what was acknowledged is safe"
                 )
             }
+            OpenError::ShardDropped { shard } => write!(
+                f,
+                "shard {shard} was dropped by its host and not closed; what was acknowledged is safe; close it before the engine next time"
+            ),
         }
     }
 }

@@ -28,6 +28,7 @@ pub mod cores;
 mod engine;
 mod error;
 mod freezing;
+mod hosted;
 mod idle;
 mod lock;
 mod recovery;
@@ -38,6 +39,7 @@ pub use builder::{Builder, Cores, Durability, FRAME_CAP_DEFAULT};
 pub use client::{Appended, Client, Completion, Head, Named, Outcome, Record, StreamRef, Token};
 pub use engine::{Engine, ShardReport, StartReport};
 pub use error::{CallError, OpenError};
+pub use hosted::{HostedShard, ShardSeat};
 pub use lock::DirectoryLock;
 pub use recovery::RecoveryReport;
 
@@ -49,5 +51,5 @@ pub use kernel::{Refusal, StreamId, TenantId};
 pub use log::{BadCopy, Cause, Damage, Fault, LogError, LogStats, Loss, SegmentId, Torn};
 /// Where tenants live.
 pub use router::{Placement, PlacementError};
-/// The records of a read, where they lie; what a shard did; and why it failed.
-pub use shard::{ShardStats, limits::IN_FLIGHT_MAX, wire::Failure, wire::ReadRecord, wire::ReadRecords};
+/// What a turn did; the records of a read, where they lie; what a shard did; and why it failed.
+pub use shard::{Progress, ShardStats, limits::IN_FLIGHT_MAX, wire::Failure, wire::ReadRecord, wire::ReadRecords};

@@ -1,4 +1,5 @@
-//! A shard's thread: pins itself, builds the shard where it will live, and steps it until it is told to stop.
+//! A shard in its thread: pinned, built where it will live, and stepped until it is told to stop. The thread is the shard's own,
+//! or that of a host which does other work besides (`hosted.rs`).
 
 use crate::clock::Clock;
 use crate::idle::{Idle, Rest};
@@ -8,10 +9,11 @@ use iobackend::{Arena, Backend, BackendConfig, BackendInfo, IoBackend, Waker};
 use log::format::segment::Base;
 use log::limits::{ARENA_BYTES, FILE_SLOTS, IO_DEPTH};
 use log::{Log, LogBuffers, LogConfig, LogError, LogStart};
-use shard::{Control, Shard, ShardStats};
+use shard::{Control, Progress, Shard, ShardStats};
 use spsc::{Consumer, Doorbell};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
 
 /// A shard that never sleeps stores its counts for reports so often.
 const STATS_NS: u64 = 10_000_000;
@@ -28,6 +30,8 @@ pub(crate) struct Start {
     pub(crate) state: ShardState,
     pub(crate) inbox: Consumer<Control>,
     pub(crate) common: Arc<Common>,
+    /// The shard's own doorbell.
+    pub(crate) bell: Arc<Doorbell>,
 }
 
 /// What the engine and a shard's thread share.
@@ -55,9 +59,9 @@ impl Common {
 
 /// The shard's door for new clients. It closes when the shard goes, be it by a panic, and before the inbox is emptied:
 /// a message is either found there, or not sent.
-struct Door<'a>(&'a Common);
+struct Door(Arc<Common>);
 
-impl Drop for Door<'_> {
+impl Drop for Door {
     fn drop(&mut self) {
         *self.0.closed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = true;
     }
@@ -70,61 +74,104 @@ pub(crate) struct Ready {
     pub(crate) ring_fd: Option<i32>,
 }
 
-/// The thread's body. `bell` is the shard's own doorbell.
-pub(crate) fn run(
-    start: Start,
-    bell: &Doorbell,
-    ready: &mpsc::Sender<Result<Ready, OpenError>>,
-) -> Result<Base, OpenError> {
-    let (common, shared_cpu) = (Arc::clone(&start.common), start.shared_cpu);
-    let clock = Clock::start();
-    let mut shard = match build(start, clock) {
-        Ok((shard, info)) => {
+/// The body of a thread that is the shard's own.
+pub(crate) fn run(start: Start, ready: &mpsc::Sender<Result<Ready, OpenError>>) -> Result<Base, OpenError> {
+    let mut host = match Host::start(start) {
+        Ok((host, info)) => {
             // The engine waits for this; if it is gone, the stop flag is about to be seen.
             let _gone = ready.send(Ok(info));
-            shard
+            host
         }
         Err(error) => {
             let _gone = ready.send(Err(error));
             return Ok(Base::default());
         }
     };
-    // Declared after the shard, so dropped before it.
-    let door = Door(&common);
-    let mut idle = Idle::new(shared_cpu);
-    let mut stored_at = clock.now();
-    while !common.stop.load(Ordering::Relaxed) {
+    while !host.is_stopping() {
+        let progress = host.turn();
+        host.rest(progress, None)?;
+    }
+    host.close()
+}
+
+/// A shard in the thread where it lives, with what a thread needs to step it.
+pub(crate) struct Host {
+    /// The first field: fields are dropped in order, and the door closes before the shard goes.
+    door: Door,
+    shard: Shard<Backend>,
+    bell: Arc<Doorbell>,
+    clock: Clock,
+    idle: Idle,
+    /// The time of the last turn.
+    now: u64,
+    stored_at: u64,
+}
+
+impl Host {
+    /// Pins the thread if that is asked for, and builds the shard.
+    pub(crate) fn start(start: Start) -> Result<(Host, Ready), OpenError> {
+        let (common, bell, shared_cpu) = (Arc::clone(&start.common), Arc::clone(&start.bell), start.shared_cpu);
+        let clock = Clock::start();
+        let (shard, ready) = build(start, clock)?;
         let now = clock.now();
-        if now.saturating_sub(stored_at) >= STATS_NS {
-            stored_at = now;
-            store_stats(&common, shard.stats());
+        Ok((Host { door: Door(common), shard, bell, clock, idle: Idle::new(shared_cpu), now, stored_at: now }, ready))
+    }
+
+    /// Whether the engine wants the shard to close.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.door.0.stop.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn turn(&mut self) -> Progress {
+        self.now = self.clock.now();
+        if self.now.saturating_sub(self.stored_at) >= STATS_NS {
+            self.stored_at = self.now;
+            store_stats(&self.door.0, self.shard.stats());
         }
-        let progress = shard.turn(now);
-        match idle.rest(progress, now) {
+        self.shard.turn(self.now)
+    }
+
+    /// Rests as the last turn's progress allows, and no longer than `at_most`.
+    pub(crate) fn rest(&mut self, progress: Progress, at_most: Option<Duration>) -> Result<(), OpenError> {
+        match self.idle.rest(progress, self.now) {
             Rest::None => {}
             Rest::Spin => std::hint::spin_loop(),
             Rest::Yield => std::thread::yield_now(),
             Rest::Park(timeout) => {
-                store_stats(&common, shard.stats());
-                bell.prepare_park();
-                let input = !progress.blocked && shard.has_input() || common.stop.load(Ordering::Relaxed);
-                if !input {
-                    shard.backend_mut().wait(timeout).map_err(|source| LogError::System {
-                        doing: "wait for completions of",
-                        path: "the log".into(),
-                        source,
-                    })?;
-                }
-                bell.cancel_park();
+                let timeout =
+                    timeout.map_or(at_most, |timeout| Some(at_most.map_or(timeout, |most| most.min(timeout))));
+                self.park(progress, timeout)?;
             }
         }
+        Ok(())
     }
-    drop(door);
-    // If the log fails at the end, these are the last counts.
-    store_stats(&common, shard.stats());
-    let (base, stats) = shard.close(clock.now())?;
-    store_stats(&common, stats);
-    Ok(base)
+
+    fn park(&mut self, progress: Progress, timeout: Option<Duration>) -> Result<(), OpenError> {
+        store_stats(&self.door.0, self.shard.stats());
+        self.bell.prepare_park();
+        let input = !progress.blocked && self.shard.has_input() || self.is_stopping();
+        if !input {
+            self.shard.backend_mut().wait(timeout).map_err(|source| LogError::System {
+                doing: "wait for completions of",
+                path: "the log".into(),
+                source,
+            })?;
+        }
+        self.bell.cancel_park();
+        Ok(())
+    }
+
+    /// Answers what was taken, and closes the log.
+    pub(crate) fn close(self) -> Result<Base, OpenError> {
+        let Host { door, shard, clock, .. } = self;
+        let common = Arc::clone(&door.0);
+        drop(door);
+        // If the log fails at the end, these are the last counts.
+        store_stats(&common, shard.stats());
+        let (base, stats) = shard.close(clock.now())?;
+        store_stats(&common, stats);
+        Ok(base)
+    }
 }
 
 fn store_stats(common: &Common, stats: ShardStats) {

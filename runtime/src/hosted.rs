@@ -1,0 +1,106 @@
+//! Shards in threads of the embedder: a front-end that has an event loop of its own steps its shard there, and no
+//! hand-over between cores lies between the two.
+
+use crate::OpenError;
+use crate::engine::ShardReport;
+use crate::shard_thread::{Host, Start};
+use log::format::segment::Base;
+use shard::Progress;
+use std::marker::PhantomData;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The place of a shard in an engine that was opened by [`Builder::open_hosted`](crate::Builder::open_hosted): to be taken to the
+/// thread where the shard is to live, and [started](Self::start) there.
+#[must_use = "the engine's tenants on this shard are served by whoever starts it"]
+pub struct ShardSeat {
+    start: Start,
+    ended: mpsc::Sender<Result<Base, OpenError>>,
+}
+
+impl std::fmt::Debug for ShardSeat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShardSeat").field("shard", &self.start.shard).finish_non_exhaustive()
+    }
+}
+
+impl ShardSeat {
+    pub(crate) fn new(start: Start) -> (ShardSeat, mpsc::Receiver<Result<Base, OpenError>>) {
+        let (ended, receiver) = mpsc::channel();
+        (ShardSeat { start, ended }, receiver)
+    }
+
+    /// The shard's number, as [`Placement::shard_of`](crate::Placement::shard_of) gives it.
+    #[must_use]
+    pub fn shard(&self) -> u16 {
+        self.start.shard
+    }
+
+    /// Starts the shard in the calling thread, which is pinned first if the builder named a CPU.
+    ///
+    /// # Errors
+    /// If the thread cannot be pinned, or the backend or the log cannot be opened.
+    pub fn start(self) -> Result<HostedShard, OpenError> {
+        let ShardSeat { start, ended } = self;
+        let cpu = start.cpu;
+        let (host, ready) = Host::start(start)?;
+        let report = ShardReport { cpu, backend: ready.info };
+        Ok(HostedShard { host, report, ended, _stays: PhantomData })
+    }
+}
+
+/// A shard that its thread steps. It stays in the thread that started it, since its ring belongs to that.
+///
+/// The thread calls [`turn`](Self::turn) in its loop, does its own work between turns, and [rests](Self::rest) when neither had any,
+/// until [`is_stopping`](Self::is_stopping); then it [closes](Self::close) the shard. A [`Client`](crate::Client) in the same thread submits and
+/// polls; its waiting calls to this shard would wait for ever.
+pub struct HostedShard {
+    host: Host,
+    report: ShardReport,
+    ended: mpsc::Sender<Result<Base, OpenError>>,
+    /// Not `Send`.
+    _stays: PhantomData<*const ()>,
+}
+
+impl std::fmt::Debug for HostedShard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostedShard").field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+impl HostedShard {
+    /// What it was started with.
+    #[must_use]
+    pub fn report(&self) -> &ShardReport {
+        &self.report
+    }
+
+    /// One round of the loop: takes requests, writes, answers. Never blocks.
+    #[inline]
+    pub fn turn(&mut self) -> Progress {
+        self.host.turn()
+    }
+
+    /// Rests as the last turn allows: not at all, for a moment, or asleep until a request, a completion, or `at_most` is over
+    /// (`None`: whatever else wakes it).
+    ///
+    /// # Errors
+    /// If the system cannot wait for completions.
+    pub fn rest(&mut self, progress: Progress, at_most: Option<Duration>) -> Result<(), OpenError> {
+        self.host.rest(progress, at_most)
+    }
+
+    /// Whether the engine is being closed, and waits for this shard.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.host.is_stopping()
+    }
+
+    /// Answers what was taken, flushes and seals the log. How that went is told by [`Engine::close`](crate::Engine::close), which waits for
+    /// it. A shard that is dropped instead leaves its log as a crash would: the next opening recovers it.
+    pub fn close(self) {
+        let HostedShard { host, ended, .. } = self;
+        // Of an engine that is gone nobody listens.
+        let _nobody_listens = ended.send(host.close());
+    }
+}
