@@ -30,6 +30,29 @@ impl fmt::Display for Mode {
     }
 }
 
+/// How a ring makes a durable write. The synchronous backend has one way: it
+/// writes, then flushes (`fdatasync`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DurableWrite {
+    /// One entry with `RWF_DSYNC`. With direct I/O into written blocks that is
+    /// one FUA write, or a write and a device flush.
+    #[default]
+    Dsync,
+    /// A write and a flush (`fdatasync`) linked to it: two entries, and twice
+    /// the processor time, for devices on which that is faster. A ring with
+    /// submission polling refuses it.
+    LinkedFlush,
+}
+
+impl fmt::Display for DurableWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Dsync => "one RWF_DSYNC write",
+            Self::LinkedFlush => "a write linked to a flush",
+        })
+    }
+}
+
 /// How to open a backend; start from [`BackendConfig::new`].
 #[derive(Clone, Debug)]
 pub struct BackendConfig {
@@ -45,6 +68,8 @@ pub struct BackendConfig {
     /// cache is of no use to a log that has its own, and a failed flush of a
     /// cached page cannot be told from a good one afterwards.
     pub direct: bool,
+    /// How a ring makes a durable write.
+    pub durable_write: DurableWrite,
     /// For a [`Mode::Sqpoll`] that nobody insists on: if it is refused, go on
     /// as [`Mode::Auto`] does, and keep the reason among the notes.
     pub or_auto: bool,
@@ -59,7 +84,7 @@ pub struct BackendConfig {
 }
 
 impl BackendConfig {
-    /// [`Mode::Auto`], direct I/O, depth 32 and 64 file slots, in `root`.
+    /// [`Mode::Auto`], direct I/O, [`DurableWrite::Dsync`], depth 32 and 64 file slots, in `root`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
@@ -68,6 +93,7 @@ impl BackendConfig {
             file_slots: 64,
             mode: Mode::Auto,
             direct: true,
+            durable_write: DurableWrite::Dsync,
             or_auto: false,
             sqpoll_cpu: None,
             #[cfg(target_os = "linux")]

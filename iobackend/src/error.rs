@@ -224,6 +224,9 @@ pub enum RingError {
         /// An operation or feature.
         what: &'static str,
     },
+    /// [`DurableWrite::LinkedFlush`](crate::DurableWrite::LinkedFlush) was asked of a ring with submission polling: the
+    /// polling thread takes entries when it likes, and a link ends where it stops, so the flush could come before its write.
+    LinkedPolled,
     /// This is not Linux.
     NotLinux,
 }
@@ -246,6 +249,10 @@ impl fmt::Display for RingError {
                 })
             }
             Self::Missing { what } => write!(f, "io_uring: this kernel lacks {what}; Linux 5.15 or newer has it"),
+            Self::LinkedPolled => f.write_str(
+                "io_uring: submission polling may part a write from the flush linked to it (`uring` does not, and an \
+                 RWF_DSYNC write is one entry)",
+            ),
             Self::NotLinux => f.write_str("io_uring exists on Linux only"),
         }
     }

@@ -64,7 +64,7 @@ use std::io;
 use std::time::Duration;
 
 pub use arena::{Arena, Buffer};
-pub use config::{BackendConfig, BackendInfo, BackendKind, Mode};
+pub use config::{BackendConfig, BackendInfo, BackendKind, DurableWrite, Mode};
 pub use error::{IoError, NameError, OpenError, RingError};
 pub use op::{Completion, FileName, FileSlot, Op, OpKind, OpenMode, Operation};
 pub use select::{Backend, open};
@@ -93,7 +93,8 @@ pub trait IoBackend {
     /// opening has not completed; a transfer of no bytes, of more than the
     /// buffer holds, or beyond the largest file; a buffer of another arena; for
     /// direct I/O, an offset or length that is not a multiple of the alignment;
-    /// an allocation of zero bytes. A slot that never was opened is an error of
+    /// an allocation of zero bytes; with [`DurableWrite::LinkedFlush`], opening
+    /// into a slot that has durable writes in flight. A slot that never was opened is an error of
     /// the operation (`EBADF`), not a panic.
     fn submit(&mut self, op: Op) -> Result<(), Op>;
 

@@ -40,6 +40,11 @@ pub(crate) const SQPOLL_IDLE_MS: u32 = 2;
 #[cfg(target_os = "linux")]
 pub(crate) const INTERNAL_ENTRIES: usize = 1;
 
+/// Submission entries of one operation, at most: a durable write may be a write
+/// and a flush linked to it.
+#[cfg(target_os = "linux")]
+pub(crate) const ENTRIES_AN_OPERATION: usize = 2;
+
 /// What the kernel takes as submission queue length.
 #[cfg(target_os = "linux")]
 const RING_ENTRIES_MAX: usize = 32_768;
@@ -48,7 +53,8 @@ const RING_ENTRIES_MAX: usize = 32_768;
 // once, so pushing never fails and the completion queue (twice that) never overflows.
 // A polled ring has room for two rounds of them (see `uring::setup`).
 #[cfg(target_os = "linux")]
-const _: () = assert!(2 * (DEPTH_MAX + INTERNAL_ENTRIES).next_power_of_two() <= RING_ENTRIES_MAX);
+const _: () =
+    assert!(2 * (ENTRIES_AN_OPERATION * DEPTH_MAX + INTERNAL_ENTRIES).next_power_of_two() <= RING_ENTRIES_MAX);
 // Transfer lengths fit the ring's 32-bit field.
 const _: () = assert!(ARENA_BYTES_MAX <= u32::MAX as usize);
 // Slots are numbered in 16 bits.

@@ -183,11 +183,45 @@ fn a_file_open_for_reading_is_not_written() {
     every_backend(|bench| {
         bench.create(FILE, "data");
         bench.open(FILE, "data", OpenMode::ReadOnly).unwrap();
-        let buffer = bench.buffer();
-        let (result, buffer) = bench.backend.run(write(FILE, 0, buffer, false));
-        assert_eq!(result.unwrap_err().operation(), Operation::Write);
+        let mut buffer = Some(bench.buffer());
+        for durable in [false, true] {
+            let (result, returned) = bench.backend.run(write(FILE, 0, buffer.unwrap(), durable));
+            let error = result.unwrap_err();
+            assert_eq!(error, IoError::Os { operation: Operation::Write, errno: libc::EBADF });
+            buffer = returned;
+        }
         assert!(buffer.is_some());
         assert_eq!(bench.backend.length(FILE).unwrap(), 0);
+    });
+}
+
+/// One that failed must not take those beside it along: of two entries each, they stand next to one another in one queue.
+#[test]
+fn durable_writes_fail_one_by_one() {
+    every_backend(|bench| {
+        bench.create(FILE, "data");
+        let depth = bench.backend.depth() as u64;
+        for token in 0..depth {
+            let slot = if token.is_multiple_of(3) { FileSlot(3) } else { FILE };
+            let mut buffer = bench.buffer();
+            buffer.fill(token as u8 + 1);
+            submit(&mut bench.backend, token, write(slot, token, buffer, true));
+        }
+        let done = drain(&mut bench.backend);
+        assert_eq!(done.len() as u64, depth);
+        for completion in done {
+            let error = IoError::Os { operation: Operation::Write, errno: libc::EBADF };
+            let expected = if completion.token.is_multiple_of(3) { Err(error) } else { Ok(()) };
+            assert_eq!(completion.result, expected, "{}", completion.token);
+            bench.give_back(completion.buffer);
+            if expected.is_ok() {
+                let buffer = bench.buffer();
+                let (result, buffer) = bench.backend.run(read(FILE, completion.token, buffer));
+                result.unwrap();
+                assert_eq!(buffer.as_ref().unwrap()[0], completion.token as u8 + 1);
+                bench.give_back(buffer);
+            }
+        }
     });
 }
 

@@ -11,13 +11,13 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use common::{BLOCK, bench, read, write};
+use common::{BLOCK, KINDS, bench, read, write};
 use iobackend::{
-    Arena, Backend, BackendConfig, BackendKind, FileSlot, IoBackend, Mode, OpKind, OpenError, RingError, open,
+    Arena, Backend, BackendConfig, BackendKind, DurableWrite, FileSlot, IoBackend, IoError, Mode, OpKind, OpenError,
+    Operation, RingError, open,
 };
 
 const FILE: FileSlot = FileSlot(0);
-const MODES: [Mode; 3] = [Mode::Uring, Mode::Sqpoll, Mode::Sync];
 
 /// Runs `test` on a thread of its own.
 fn apart(test: impl FnOnce() + Send) {
@@ -65,14 +65,14 @@ fn mount_privately(kind: &str, options: &str, place: &Path) -> io::Result<()> {
     }
 }
 
-/// Runs `test` for each mode on a fresh, private mount, or says that it cannot.
+/// Runs `test` for each kind of backend on a fresh, private mount, or says that it cannot.
 fn on_mount(kind: &'static str, options: &'static str, test: impl Fn(&mut common::Bench) + Sync) {
-    for mode in MODES {
+    for kind_of_backend in KINDS {
         let place = tempfile::tempdir().unwrap();
         apart(|| {
             if let Err(error) = mount_privately(kind, options, place.path()) {
                 println!("skipped: mounting {kind}: {error}");
-            } else if let Some(mut bench) = bench(mode, true, place.path()) {
+            } else if let Some(mut bench) = bench(kind_of_backend, true, place.path()) {
                 println!("{}", bench.backend.info());
                 test(&mut bench);
             }
@@ -136,7 +136,7 @@ fn memory_that_may_not_be_locked_leads_to_plain_transfers_or_to_no_ring() {
     let place = tempfile::tempdir().unwrap();
     let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     std::fs::set_permissions(place.path(), open_to_all).unwrap();
-    if bench(Mode::Uring, true, place.path()).is_none() {
+    if bench((Mode::Uring, DurableWrite::Dsync), true, place.path()).is_none() {
         return; // for another reason
     }
     // As much as the arena, which with the ring is too much; then nothing,
@@ -148,7 +148,7 @@ fn memory_that_may_not_be_locked_leads_to_plain_transfers_or_to_no_ring() {
                 return;
             }
             for &mode in modes {
-                let Some(mut bench) = bench(mode, true, place.path()) else {
+                let Some(mut bench) = bench((mode, DurableWrite::Dsync), true, place.path()) else {
                     continue;
                 };
                 let info = bench.backend.info();
@@ -192,6 +192,45 @@ fn a_full_device_is_no_space() {
         // What was written before is untouched.
         bench.backend.run(read(FILE, 0, buffer)).0.unwrap();
     });
+}
+
+/// A linked flush must neither hide that its write fell short nor stand in for it.
+#[test]
+fn a_durable_write_that_falls_short_is_short_and_its_buffer_returns() {
+    on_mount("tmpfs", "size=16k", |bench| {
+        bench.create(FILE, "data");
+        let (mut buffer, mut block) = (bench.buffers(2), 0);
+        let (result, buffer) = loop {
+            // One block after the other, until two do not fit; the first two on their own, so that one is left over.
+            let len = if block == 0 { BLOCK } else { 2 * BLOCK };
+            let at = block * BLOCK as u64;
+            let kind = OpKind::Write { file: FILE, at, buffer, len, durable: true };
+            let (result, returned) = bench.backend.run(kind);
+            if result.is_err() {
+                break (result, returned);
+            }
+            buffer = returned.unwrap();
+            block += (len / BLOCK) as u64;
+        };
+        let short = IoError::Short { operation: Operation::Write, wanted: 2 * BLOCK, got: BLOCK };
+        assert_eq!((result, block), (Err(short), 3));
+        assert!(buffer.is_some());
+    });
+}
+
+#[test]
+fn a_flush_is_not_linked_where_a_polling_thread_could_part_it_from_its_write() {
+    let root = tempfile::tempdir().unwrap();
+    let arena = Arena::new(BLOCK).unwrap();
+    let durable_write = DurableWrite::LinkedFlush;
+    let config = BackendConfig { mode: Mode::Sqpoll, durable_write, ..BackendConfig::new(root.path()) };
+    let refused = open(&config, &arena).map(|_| ()).unwrap_err();
+    let OpenError::RingUnavailable { reason: RingError::LinkedPolled, .. } = refused else {
+        panic!("{refused}");
+    };
+    let backend = open(&BackendConfig { or_auto: true, ..config }, &arena).unwrap();
+    assert_ne!(backend.info().kind, BackendKind::Sqpoll, "{}", backend.info());
+    assert!(backend.info().notes[0].starts_with("no submission polling: "), "{}", backend.info());
 }
 
 #[test]

@@ -7,7 +7,8 @@
 //! - from `submit` until its completion is taken, an operation lies in the slab
 //!   and nobody touches its buffer;
 //! - the slab is freed only when the kernel has none of it (see `Drop`);
-//! - one entry of an operation is in the ring at a time, so the queues never overflow.
+//! - one entry of an operation is in the ring at a time, or the two of a durable
+//!   write with a linked flush, and the queues are made for that: they never overflow.
 
 mod prepare;
 mod ring;
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 use io_uring::cqueue;
 
 use crate::IoBackend;
-use crate::config::{BackendInfo, BackendKind};
+use crate::config::{BackendInfo, BackendKind, DurableWrite};
 use crate::error::IoError;
 use crate::files::Files;
 use crate::limits::DRAIN_WAIT_MAX;
@@ -39,6 +40,10 @@ pub(crate) use setup::{Setup, set_up};
 
 /// The key of the poll on the waker's eventfd; no index of the slab.
 const WAKER_KEY: u64 = u64::MAX;
+
+/// Marks in a key: which of an operation's two entries it is. No mark: its only one.
+const WRITE_HALF: u64 = 1 << 62;
+const FLUSH_HALF: u64 = 1 << 63;
 
 /// See the module's head.
 pub struct UringBackend {
@@ -60,7 +65,12 @@ impl UringBackend {
         Self {
             ring: Ring::new(setup.ring, setup.sqpoll),
             slab: Slab::new(depth),
-            context: Context { root: setup.root, open_flags: files.direct.open_flags(), fixed: setup.fixed },
+            context: Context {
+                root: setup.root,
+                open_flags: files.direct.open_flags(),
+                fixed: setup.fixed,
+                durable_write: setup.durable_write,
+            },
             waker: setup.waker,
             waker_watched: false,
             info: BackendInfo {
@@ -82,6 +92,9 @@ impl UringBackend {
 
     fn try_poll(&mut self, done: &mut Vec<Completion>) -> io::Result<()> {
         self.ring.send()?;
+        if self.ring.take_parted() {
+            self.distrust_links();
+        }
         while let Some(completion) = self.ring.next() {
             if completion.user_data() == WAKER_KEY {
                 self.waker_reported();
@@ -120,8 +133,12 @@ impl UringBackend {
 
     #[inline]
     fn finish(&mut self, completion: &cqueue::Entry, done: &mut Vec<Completion>) {
-        let key = completion.user_data();
-        let answer = completion.result();
+        let (mut key, mut answer) = (completion.user_data(), completion.result());
+        if key & (WRITE_HALF | FLUSH_HALF) != 0 {
+            let Some(whole) = self.half_answered(key, answer) else { return };
+            key &= !(WRITE_HALF | FLUSH_HALF);
+            answer = whole;
+        }
         if matches!(self.slab.get_mut(key).kind, OpKind::FlushDirectory { .. }) && self.directory_opened(key, answer) {
             return;
         }
@@ -136,6 +153,43 @@ impl UringBackend {
             _ => outcome(&kind, answer),
         };
         done.push(Completion { token, result, buffer: kind.into_buffer() });
+    }
+
+    /// Notes the answer of one of a durable write's two entries. With the second,
+    /// returns what a single entry would have answered.
+    fn half_answered(&mut self, half: u64, answer: i32) -> Option<i32> {
+        let key = half & !(WRITE_HALF | FLUSH_HALF);
+        let InFlight { kind, halves, .. } = self.slab.get_mut(key);
+        let place = if half & WRITE_HALF == 0 { &mut halves.flush } else { &mut halves.write };
+        assert!(place.replace(answer).is_none(), "a completion for a half that has completed");
+        let OpKind::Write { file, len, .. } = *kind else { unreachable!("only writes have halves") };
+        let whole = halves.whole(len)?;
+        if !mem::take(&mut halves.parted) || whole < 0 {
+            return Some(whole);
+        }
+        halves.flush = None;
+        let entry = prepare::flush(file).user_data(key | FLUSH_HALF);
+        // SAFETY: the entry holds no address.
+        unsafe { self.ring.push(&entry) };
+        None
+    }
+
+    /// After the kernel took a part of the queue only: two linked entries may have
+    /// been taken one by one, and then the flush waited for nothing. Which ones is
+    /// not known, so each in flight is flushed once more at its end.
+    #[cold]
+    fn distrust_links(&mut self) {
+        for in_flight in self.slab.iter_mut() {
+            in_flight.halves.parted = true;
+        }
+    }
+
+    /// Panics if a durable write in flight has yet to flush what a slot holds.
+    #[cold]
+    fn check_no_flush_is_due(&mut self, slot: FileSlot) {
+        let is_due = |kind: &OpKind| matches!(*kind, OpKind::Write { file, durable: true, .. } if file == slot);
+        let due = self.slab.iter_mut().any(|in_flight| is_due(&in_flight.kind));
+        assert!(!due, "{slot:?} is to hold another file while durable writes to it are in flight");
     }
 
     /// Goes from the first step of a directory flush to the second. False if
@@ -229,13 +283,25 @@ impl IoBackend for UringBackend {
         if self.slab.is_full() {
             return Err(op);
         }
+        if let OpKind::Open { file, .. } = op.kind
+            && self.context.durable_write == DurableWrite::LinkedFlush
+        {
+            self.check_no_flush_is_due(file);
+        }
         self.files.begin(&op.kind);
         let (key, in_flight) = self.slab.insert(op);
-        let entry = self.context.entry(&mut in_flight.kind).user_data(key);
-        // SAFETY: the entry's addresses are of the name in the slab, which does
-        // not move, and of the buffer that the slab owns; the operation leaves
-        // the slab in `finish`, after its completion, or never (`drop`).
-        unsafe { self.ring.push(&entry) };
+        let entry = self.context.entry(&mut in_flight.kind);
+        let Some(flush) = self.context.linked_entry(&in_flight.kind) else {
+            // SAFETY: the entry's addresses are of the name in the slab, which does
+            // not move, and of the buffer that the slab owns; the operation leaves
+            // the slab in `finish`, after its completion, or never (`drop`).
+            unsafe { self.ring.push(&entry.user_data(key)) };
+            return Ok(());
+        };
+        let (write, flush) = (entry.user_data(key | WRITE_HALF), flush.user_data(key | FLUSH_HALF));
+        // SAFETY: as above, for it leaves the slab after both completions; the
+        // flush holds no address.
+        unsafe { self.ring.push_linked(write, flush) };
         Ok(())
     }
 

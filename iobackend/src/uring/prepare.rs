@@ -6,6 +6,7 @@ use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
 use io_uring::{opcode, squeue};
 
 use crate::arena::Buffer;
+use crate::config::DurableWrite;
 use crate::files::FILE_MODE;
 use crate::op::{FileName, FileSlot, OpKind, OpenMode};
 
@@ -17,6 +18,7 @@ pub(super) struct Context {
     pub(super) open_flags: i32,
     /// Whether the arena is the ring's fixed buffer 0.
     pub(super) fixed: bool,
+    pub(super) durable_write: DurableWrite,
 }
 
 const ARENA_INDEX: u16 = 0;
@@ -29,17 +31,29 @@ impl Context {
             OpKind::Write { file, at, buffer, len, durable } => {
                 // With direct I/O into written blocks this is one FUA write or
                 // a write and a device flush, for half the CPU of a linked fsync.
-                let flags = if *durable { libc::RWF_DSYNC } else { 0 };
-                self.write(*file, *at, buffer, *len, flags)
+                let dsync = *durable && self.durable_write == DurableWrite::Dsync;
+                self.write(*file, *at, buffer, *len, if dsync { libc::RWF_DSYNC } else { 0 })
             }
             OpKind::Read { file, at, buffer, len } => self.read(*file, *at, buffer, *len),
-            OpKind::Flush { file } => opcode::Fsync::new(fixed(*file)).flags(FsyncFlags::DATASYNC).build(),
+            OpKind::Flush { file } => flush(*file),
             OpKind::Open { file, name, mode } => self.open(*file, name, *mode),
             OpKind::Allocate { file, len } => opcode::Fallocate::new(fixed(*file), *len).build(),
             OpKind::FlushDirectory { name } => {
                 let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
                 opcode::OpenAt::new(self.root(), name.as_c_ptr()).flags(flags).build()
             }
+        }
+    }
+
+    /// The entry to be linked behind the first one, where there is one: of a durable
+    /// write that is not durable by itself.
+    #[inline]
+    pub(super) fn linked_entry(&self, kind: &OpKind) -> Option<squeue::Entry> {
+        match *kind {
+            OpKind::Write { file, durable: true, .. } if self.durable_write == DurableWrite::LinkedFlush => {
+                Some(flush(file))
+            }
+            _ => None,
         }
     }
 
@@ -82,6 +96,13 @@ impl Context {
             .mode(FILE_MODE)
             .build()
     }
+}
+
+/// Flushes a file of the table. The kernel looks the slot up when it takes the
+/// entry (before Linux 5.18) or when it begins it: a write that this is linked
+/// to needs its slot to hold the same file all the while.
+pub(super) fn flush(file: FileSlot) -> squeue::Entry {
+    opcode::Fsync::new(fixed(file)).flags(FsyncFlags::DATASYNC).build()
 }
 
 /// The second entry of a directory flush. Two steps and not two linked entries:

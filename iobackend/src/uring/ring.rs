@@ -1,6 +1,7 @@
 //! The ring's two queues, and entering the kernel no more often than needed.
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub(super) struct Ring {
     wait_flags: EnterFlags,
     /// A completion that was looked at and not yet taken.
     peeked: Option<cqueue::Entry>,
+    /// The kernel took only a part of what was queued: see [`take_parted`](Self::take_parted).
+    parted: bool,
 }
 
 /// What the submission queue shows.
@@ -31,7 +34,7 @@ struct Seen {
 impl Ring {
     pub(super) fn new(ring: IoUring, sqpoll: bool) -> Self {
         let wait_flags = if ring.params().is_feature_no_iowait() { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
-        Self { ring, enabled: false, sqpoll, wait_flags, peeked: None }
+        Self { ring, enabled: false, sqpoll, wait_flags, peeked: None, parted: false }
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -57,6 +60,31 @@ impl Ring {
         // SAFETY: the caller's promise.
         let pushed = unsafe { self.ring.submission().push(entry) };
         assert!(pushed.is_ok(), "more submissions than the ring was made for");
+    }
+
+    /// Queues an entry, and one that the kernel begins when the first has
+    /// succeeded. Both become visible at once.
+    ///
+    /// # Safety
+    ///
+    /// As [`push`](Self::push), of both.
+    ///
+    /// # Panics
+    ///
+    /// As [`push`](Self::push).
+    pub(super) unsafe fn push_linked(&mut self, first: squeue::Entry, then: squeue::Entry) {
+        let entries = [first.flags(squeue::Flags::IO_LINK), then];
+        // SAFETY: the caller's promise.
+        let pushed = unsafe { self.ring.submission().push_multiple(&entries) };
+        assert!(pushed.is_ok(), "more submissions than the ring was made for");
+    }
+
+    /// Whether the kernel took only a part of what was queued since this was last
+    /// asked. A link ends where it stopped, so two linked entries may have become
+    /// two that know nothing of each other.
+    #[inline]
+    pub(super) fn take_parted(&mut self) -> bool {
+        mem::take(&mut self.parted)
     }
 
     /// Takes the next completion.
@@ -111,7 +139,7 @@ impl Ring {
         Ok(())
     }
 
-    fn enter(&self, seen: &Seen, wanted: u32, flags: EnterFlags, timeout: Option<Duration>) -> io::Result<()> {
+    fn enter(&mut self, seen: &Seen, wanted: u32, flags: EnterFlags, timeout: Option<Duration>) -> io::Result<()> {
         // GETEVENTS also when nothing is waited for: once in the kernel, let it
         // post what has finished.
         let mut flags = flags | EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
@@ -126,7 +154,10 @@ impl Ring {
             submitter.enter(seen.queued, wanted, flags.bits(), Some(&args))
         };
         match entered {
-            Ok(_) => Ok(()),
+            Ok(taken) => {
+                self.parted |= taken < seen.queued as usize;
+                Ok(())
+            }
             Err(error) => match error.raw_os_error() {
                 // Nothing is lost: what was not taken is still queued. A signal;
                 // the end of the time; no memory for a request just now.

@@ -11,10 +11,10 @@ use io_uring::register::{Probe, Restriction};
 use io_uring::{Builder, IoUring, opcode, squeue};
 
 use crate::arena::Region;
-use crate::config::{BackendConfig, Mode};
+use crate::config::{BackendConfig, DurableWrite, Mode};
 use crate::error::RingError;
 use crate::files::Files;
-use crate::limits::{INTERNAL_ENTRIES, SQPOLL_IDLE_MS};
+use crate::limits::{ENTRIES_AN_OPERATION, INTERNAL_ENTRIES, SQPOLL_IDLE_MS};
 use crate::waker::EventWaker;
 
 /// A ring and what it was given.
@@ -22,6 +22,7 @@ pub(crate) struct Setup {
     pub(super) ring: IoUring,
     pub(super) sqpoll: bool,
     pub(super) fixed: bool,
+    pub(super) durable_write: DurableWrite,
     pub(super) waker: Arc<EventWaker>,
     pub(super) root: File,
     pub(super) notes: Vec<String>,
@@ -30,16 +31,22 @@ pub(crate) struct Setup {
 /// Makes a ring for `config`, disabled.
 /// `notes` is what led to it.
 pub(crate) fn set_up(config: &BackendConfig, files: &Files, mut notes: Vec<String>) -> Result<Setup, RingError> {
-    let ring = if config.mode == Mode::Sqpoll {
-        build_polled(config, &mut notes)?
-    } else {
-        build_entered(config.depth, &CHOICES, &mut notes)?
+    let durable_write = config.durable_write;
+    let ring = match (config.mode, durable_write) {
+        (Mode::Sqpoll, DurableWrite::LinkedFlush) => return Err(RingError::LinkedPolled),
+        (Mode::Sqpoll, DurableWrite::Dsync) => build_polled(config, &mut notes)?,
+        _ => build_entered(entries(config.depth, durable_write), &CHOICES, &mut notes)?,
     };
-    equip(ring, files, notes)
+    equip(ring, durable_write, files, notes)
 }
 
 /// Checks a new ring, registers what it works with, and restricts it.
-pub(super) fn equip(ring: IoUring, files: &Files, mut notes: Vec<String>) -> Result<Setup, RingError> {
+pub(super) fn equip(
+    ring: IoUring,
+    durable_write: DurableWrite,
+    files: &Files,
+    mut notes: Vec<String>,
+) -> Result<Setup, RingError> {
     check_features(&ring)?;
     check_opcodes(&ring)?;
     // Sparse: an entry of -1 is empty.
@@ -47,11 +54,13 @@ pub(super) fn equip(ring: IoUring, files: &Files, mut notes: Vec<String>) -> Res
     let registered = ring.submitter().register_files(&table);
     registered.map_err(refused("registering the file table"))?;
     let fixed = register_arena(&ring, files.region(), &mut notes);
-    restrict(&ring, fixed)?;
+    restrict(&ring, fixed, durable_write)?;
+    notes.push(format!("io_uring: a durable write is {durable_write}"));
     Ok(Setup {
         sqpoll: ring.params().is_setup_sqpoll(),
         ring,
         fixed,
+        durable_write,
         waker: Arc::new(EventWaker::new().map_err(refused("making an eventfd"))?),
         root: File::open(files.root()).map_err(refused("opening the data directory"))?,
         notes,
@@ -69,8 +78,12 @@ fn builder() -> Builder {
 }
 
 /// Queue length: every operation and the internal entries at once.
-fn entries(depth: usize) -> u32 {
-    (depth + INTERNAL_ENTRIES).next_power_of_two() as u32
+pub(super) fn entries(depth: usize, durable_write: DurableWrite) -> u32 {
+    let of_operation = match durable_write {
+        DurableWrite::Dsync => 1,
+        DurableWrite::LinkedFlush => ENTRIES_AN_OPERATION,
+    };
+    (of_operation * depth + INTERNAL_ENTRIES).next_power_of_two() as u32
 }
 
 /// A way to set a ring up, and its name in the report.
@@ -87,10 +100,10 @@ pub(super) const CHOICES: [Choice; 3] = [
 ];
 
 /// A ring that its thread enters: with the first choice that the kernel takes.
-pub(super) fn build_entered(depth: usize, choices: &[Choice], notes: &mut Vec<String>) -> Result<IoUring, RingError> {
+pub(super) fn build_entered(entries: u32, choices: &[Choice], notes: &mut Vec<String>) -> Result<IoUring, RingError> {
     for &(name, choose) in choices {
         let mut builder = builder();
-        match choose(&mut builder).build(entries(depth)) {
+        match choose(&mut builder).build(entries) {
             Ok(ring) => {
                 notes.push(format!("io_uring: set up with {name}"));
                 return Ok(ring);
@@ -122,7 +135,7 @@ fn build_polled(config: &BackendConfig, notes: &mut Vec<String>) -> Result<IoUri
     notes.push(note);
     // The poller may post completions before it gives back the entries of that
     // batch, so a second round of operations may be queued behind the first.
-    let ring = builder.build(2 * entries(config.depth));
+    let ring = builder.build(2 * entries(config.depth, config.durable_write));
     ring.map_err(refused("setup with submission polling"))
 }
 
@@ -200,15 +213,14 @@ fn register_arena(ring: &IoUring, region: &Arc<Region>, notes: &mut Vec<String>)
 }
 
 /// From enabling on the ring takes the opcodes in use and nothing else.
-fn restrict(ring: &IoUring, fixed: bool) -> Result<(), RingError> {
+fn restrict(ring: &IoUring, fixed: bool, durable_write: DurableWrite) -> Result<(), RingError> {
     /// `IORING_REGISTER_PROBE`, which the io-uring crate does not name.
     const REGISTER_PROBE: u8 = 8;
+    let mut flags = squeue::Flags::FIXED_FILE;
+    flags.set(squeue::Flags::IO_LINK, durable_write == DurableWrite::LinkedFlush);
     // All registration is done by then. The harmless one is listed because an
     // empty list might be read as no restriction.
-    let mut allowed = vec![
-        Restriction::register_op(REGISTER_PROBE),
-        Restriction::sqe_flags_allowed(squeue::Flags::FIXED_FILE.bits()),
-    ];
+    let mut allowed = vec![Restriction::register_op(REGISTER_PROBE), Restriction::sqe_flags_allowed(flags.bits())];
     allowed.extend(opcodes(fixed).map(|(code, _)| Restriction::sqe_op(code)));
     let restricted = ring.submitter().register_restrictions(&mut allowed);
     restricted.map_err(refused("restricting the ring to its opcodes"))

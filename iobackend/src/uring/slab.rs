@@ -14,6 +14,31 @@ pub(super) struct InFlight {
     pub(super) kind: OpKind,
     /// Of a directory flush in its second step: the directory, to be closed at the end.
     pub(super) directory: Option<File>,
+    /// Of a durable write that is two entries: what is known of them.
+    pub(super) halves: Halves,
+}
+
+/// A durable write in two entries: a write, and a flush linked to it. Nothing
+/// says which of the two completions is posted first when one of them failed.
+#[derive(Default)]
+pub(super) struct Halves {
+    pub(super) write: Option<i32>,
+    pub(super) flush: Option<i32>,
+    /// The link may not have held, so the flush may have begun before the write
+    /// had ended: it is worth nothing.
+    pub(super) parted: bool,
+}
+
+impl Halves {
+    /// What a single entry would have answered, when both have: the bytes written
+    /// if the flush came through, else the number of the first error.
+    pub(super) fn whole(&self, len: usize) -> Option<i32> {
+        let (write, flush) = (self.write?, self.flush?);
+        let written = usize::try_from(write) == Ok(len);
+        // A flush that the kernel would not even take cancels the write before it.
+        let not_begun = write == -libc::ECANCELED;
+        Some(if flush < 0 && (written || not_begun) { flush } else { write })
+    }
 }
 
 #[derive(Default)]
@@ -53,8 +78,14 @@ impl Slab {
         };
         let place = &mut self.entries[index as usize];
         assert!(place.is_none(), "a free entry is in use");
-        let in_flight = place.insert(InFlight { token: op.token, kind: op.kind, directory: None });
+        let in_flight =
+            place.insert(InFlight { token: op.token, kind: op.kind, directory: None, halves: Halves::default() });
         (u64::from(index), in_flight)
+    }
+
+    /// The operations in flight.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut InFlight> {
+        self.entries.iter_mut().flatten()
     }
 
     /// # Panics

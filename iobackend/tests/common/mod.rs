@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use iobackend::{
-    Arena, Backend, BackendConfig, Buffer, Completion, FileName, FileSlot, IoBackend, IoError, Mode, Op, OpKind,
-    OpenMode, open,
+    Arena, Backend, BackendConfig, Buffer, Completion, DurableWrite, FileName, FileSlot, IoBackend, IoError, Mode, Op,
+    OpKind, OpenMode, open,
 };
 
 /// Bytes of one transfer: a multiple of every alignment that the crate accepts.
@@ -61,13 +61,24 @@ pub fn places() -> Vec<PathBuf> {
     places
 }
 
-pub fn bench(mode: Mode, direct: bool, place: &Path) -> Option<Bench> {
+/// A backend, and how it makes a durable write.
+pub type Kind = (Mode, DurableWrite);
+
+pub const KINDS: [Kind; 4] = [
+    (Mode::Uring, DurableWrite::Dsync),
+    (Mode::Uring, DurableWrite::LinkedFlush),
+    (Mode::Sqpoll, DurableWrite::Dsync),
+    (Mode::Sync, DurableWrite::Dsync),
+];
+
+pub fn bench((mode, durable_write): Kind, direct: bool, place: &Path) -> Option<Bench> {
     let directory = tempfile::tempdir_in(place).unwrap();
     let arena = Arena::new(ARENA_BYTES).unwrap();
     let mut config = BackendConfig::new(directory.path());
     config.depth = DEPTH;
     config.file_slots = 4;
     config.mode = mode;
+    config.durable_write = durable_write;
     config.direct = direct;
     match open(&config, &arena) {
         Ok(backend) => Some(Bench { backend, arena, spare: Vec::new(), directory }),
@@ -82,9 +93,9 @@ pub fn bench(mode: Mode, direct: bool, place: &Path) -> Option<Bench> {
 /// Runs a test on a fresh backend of every kind, direct and buffered, in every place.
 pub fn every_backend(test: impl Fn(&mut Bench)) {
     for place in places() {
-        for mode in [Mode::Uring, Mode::Sqpoll, Mode::Sync] {
+        for kind in KINDS {
             for direct in [true, false] {
-                let Some(mut bench) = bench(mode, direct, &place) else {
+                let Some(mut bench) = bench(kind, direct, &place) else {
                     continue;
                 };
                 println!("in {}: {}", place.display(), bench.backend.info());
