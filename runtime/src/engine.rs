@@ -327,6 +327,7 @@ impl<'a> Starting<'a> {
     fn backend(&self) -> BackendConfig {
         let mut config = BackendConfig::new(&self.settings.data_dir);
         config.mode = self.mode;
+        config.durable_write = self.settings.durable_write;
         if self.mode == Mode::Sqpoll {
             config.or_auto = self.settings.backend == Mode::Auto;
             config.sqpoll_cpu = self.sqpoll_cpu;

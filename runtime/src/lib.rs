@@ -44,7 +44,7 @@ pub use lock::DirectoryLock;
 pub use recovery::RecoveryReport;
 
 /// The choice of an I/O backend, what was chosen, and why it refuses.
-pub use iobackend::{BackendInfo, BackendKind, IoError, Mode, OpenError as BackendError};
+pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
 /// Ids, and why the state machine refuses.
 pub use kernel::{Refusal, StreamId, TenantId};
 /// What is wrong with a log or a manifest, and where.

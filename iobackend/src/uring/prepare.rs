@@ -18,6 +18,7 @@ pub(super) struct Context {
     pub(super) open_flags: i32,
     /// Whether the arena is the ring's fixed buffer 0.
     pub(super) fixed: bool,
+    /// How a durable write is made.
     pub(super) durable_write: DurableWrite,
 }
 
