@@ -3,7 +3,7 @@
 
 mod harness;
 
-use diatreme::{CallError, Cores, Engine, Failure, OpenError, Refusal};
+use diatreme::{CallError, Cores, DurableWrite, Engine, Failure, OpenError, Refusal};
 use harness::{builder, check, fill, in_memory, modes, on_disk, open, payload};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,10 @@ const TENANTS: [&str; 5] = ["acme", "bolt", "coil", "dyne", "edge"];
 fn on_every_backend_on_disk_and_in_memory() {
     for mode in modes() {
         for root in [on_disk(), in_memory()] {
-            for opening in 0..3 {
-                let engine = builder(root.path(), 1).backend(mode).open().unwrap();
+            // Each opening may make its durable writes in another way.
+            let ways = [DurableWrite::Dsync, DurableWrite::LinkedFlush, DurableWrite::Dsync];
+            for (opening, durable_write) in (0..).zip(ways) {
+                let engine = builder(root.path(), 1).backend(mode).durable_write(durable_write).open().unwrap();
                 let recovery = &engine.report().recovery;
                 assert_eq!((recovery.created, recovery.clean), (opening == 0, opening > 0), "{mode:?}");
                 let mut client = engine.client();
