@@ -1,0 +1,151 @@
+//! The tables: records a second, how far Diatreme is ahead, and what was flushed.
+
+use crate::measure::{Measured, Verdict};
+use crate::stores::Engine;
+use std::fmt::{self, Display, Formatter};
+
+/// All that was measured, to be printed.
+pub(crate) struct Tables<'a> {
+    pub(crate) engines: &'a [Engine],
+    /// Batch and commits in flight of each column.
+    pub(crate) columns: &'a [(usize, usize)],
+    pub(crate) all: &'a [Measured],
+    pub(crate) markdown: bool,
+}
+
+impl Tables<'_> {
+    /// What an engine did in a column, a round each.
+    fn cell(&self, engine: &Engine, (batch, in_flight): (usize, usize)) -> impl Iterator<Item = &Measured> {
+        let name = engine.name;
+        self.all.iter().filter(move |one| (one.engine, one.batch, one.in_flight) == (name, batch, in_flight))
+    }
+
+    fn rate(&self, engine: &Engine, column: (usize, usize)) -> String {
+        let rates = spread(self.cell(engine, column).map(|one| one.records_per_s), short);
+        let worst = self.cell(engine, column).filter(|one| one.flushes.verdict == Verdict::NotDurable);
+        let flushed = worst.filter_map(|one| one.flushes.per_commit(engine.calls_counted)).reduce(f64::min);
+        flushed.map_or(rates.clone(), |flushed| format!("NOT DURABLE ({flushed:.2} flushes a commit): {rates}"))
+    }
+
+    /// How many times as many records the first engine took in the same round.
+    fn ratio(&self, engine: &Engine, column: (usize, usize)) -> String {
+        let rounds = self.cell(&self.engines[0], column).zip(self.cell(engine, column));
+        spread(rounds.map(|(first, other)| first.records_per_s / other.records_per_s), |ratio| format!("{ratio:.2}"))
+    }
+
+    fn latency(&self, engine: &Engine, column: (usize, usize)) -> String {
+        let middle = |of: fn(&Measured) -> f64| median(self.cell(engine, column).map(of).collect()).unwrap_or(f64::NAN);
+        format!("{:.0} / {:.0}", middle(|one| one.commit_p50_us), middle(|one| one.commit_p99_us))
+    }
+
+    fn flushes(&self, engine: &Engine, column: (usize, usize)) -> String {
+        let flushed = self.cell(engine, column).filter_map(|one| one.flushes.per_commit(engine.calls_counted));
+        let by = if engine.calls_counted { "" } else { " by the device" };
+        let unproven = self.cell(engine, column).any(|one| one.flushes.verdict == Verdict::Unproven);
+        let mark = if unproven { ", unproven" } else { "" };
+        median(flushed.collect()).map_or_else(|| "unproven".into(), |per_commit| format!("{per_commit:.3}{by}{mark}"))
+    }
+
+    fn table(
+        &self,
+        out: &mut Formatter<'_>,
+        title: &str,
+        text: impl Fn(&Engine, (usize, usize)) -> String,
+    ) -> fmt::Result {
+        let column = |(batch, in_flight): &(usize, usize)| match in_flight {
+            1 => format!("{batch} a commit"),
+            _ => format!("{batch} a commit, {in_flight} in flight"),
+        };
+        let head = std::iter::once(title.to_owned()).chain(self.columns.iter().map(column)).collect();
+        let row = |engine: &Engine| {
+            let version = self.all.iter().find(|one| one.engine == engine.name).map(|one| one.version.as_str());
+            let name = format!("{} {}", engine.name, version.unwrap_or_default());
+            std::iter::once(name).chain(self.columns.iter().map(|&column| text(engine, column))).collect()
+        };
+        let rows: Vec<Vec<String>> = std::iter::once(head).chain(self.engines.iter().map(row)).collect();
+        lay_out(out, &rows, self.markdown)
+    }
+}
+
+impl Display for Tables<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        self.table(out, "records/s, median (min-max)", |engine, column| self.rate(engine, column))?;
+        // Without it there is nothing to relate to: ratios are to Diatreme, or not at all.
+        if self.engines.len() > 1 && self.engines[0].name == crate::stores::ENGINES[0].name {
+            self.table(out, "Diatreme's records/s to theirs", |engine, column| self.ratio(engine, column))?;
+        }
+        self.table(out, "commit, p50 / p99 µs", |engine, column| self.latency(engine, column))?;
+        self.table(out, "flushes a commit", |engine, column| self.flushes(engine, column))
+    }
+}
+
+fn lay_out(out: &mut Formatter<'_>, rows: &[Vec<String>], markdown: bool) -> fmt::Result {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for (at, row) in rows.iter().enumerate() {
+        if markdown {
+            writeln!(out, "| {} |", row.join(" | "))?;
+            if at == 0 {
+                writeln!(out, "|{}", " --- |".repeat(columns))?;
+            }
+        } else {
+            let padded: Vec<String> = row.iter().zip(&widths).map(|(text, &width)| format!("{text:width$}")).collect();
+            writeln!(out, "{}", padded.join("  ").trim_end())?;
+        }
+    }
+    writeln!(out)
+}
+
+/// The median, and the least and the most if there are several.
+fn spread(values: impl Iterator<Item = f64>, show: impl Fn(f64) -> String) -> String {
+    let values: Vec<f64> = values.collect();
+    let (min, max) = values.iter().fold((f64::MAX, f64::MIN), |(min, max), &value| (min.min(value), max.max(value)));
+    let several = values.len() > 1;
+    let Some(median) = median(values) else { return "-".into() };
+    if several { format!("{} ({}-{})", show(median), show(min), show(max)) } else { show(median) }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        len if len % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
+/// A number to three digits.
+pub(crate) fn short(value: f64) -> String {
+    let (value, unit) = match value {
+        value if value >= 999_500.0 => (value / 1e6, " M"),
+        value if value >= 999.5 => (value / 1e3, " K"),
+        value => (value, ""),
+    };
+    match value {
+        value if value >= 99.95 => format!("{value:.0}{unit}"),
+        value if value >= 9.995 => format!("{value:.1}{unit}"),
+        value => format!("{value:.2}{unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let shown = [0.5, 42.0, 999.4, 999.6, 12_345.0, 999_600.0, 3_819_000.0].map(short);
+        assert_eq!(shown, ["0.50", "42.0", "999", "1.00 K", "12.3 K", "1.00 M", "3.82 M"]);
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between() {
+        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), Some(2.5));
+        assert_eq!(median(vec![9.0, 1.0, 3.0]), Some(3.0));
+        assert_eq!(median(Vec::new()), None);
+        assert_eq!(spread([2.0, 1.0, 4.0].into_iter(), |value| format!("{value}")), "2 (1-4)");
+        assert_eq!(spread([2.0].into_iter(), |value| format!("{value}")), "2");
+    }
+}
