@@ -1,0 +1,133 @@
+//! A shard that is stepped by hand, and its only client, on a backend that costs nothing.
+
+use crate::{InstantBackend, PAYLOAD_BYTES, log_buffers};
+use kernel::{Kernel, Limits, StreamId, TenantId};
+use log::limits::SEGMENT_BYTES_DEFAULT;
+use log::{Log, LogConfig, LogStart};
+use shard::limits::{HOLD_MAX_NS, IN_FLIGHT_DEFAULT};
+use shard::wire::{Done, Request};
+use shard::{ClientPort, Control, Shard, port};
+use spsc::{Doorbell, Producer};
+use std::sync::Arc;
+
+const TENANT: &str = "tenant";
+/// Nanoseconds between two turns. Time is made up; it goes so fast that an open frame is never held for a third turn, and
+/// so slowly that the log is never quiet.
+const TURN_NS: u64 = HOLD_MAX_NS;
+
+/// A shard and the client's end of its only port.
+#[derive(Debug)]
+pub struct ShardLoad {
+    shard: Shard<InstantBackend>,
+    client: ClientPort,
+    _inbox: Producer<Control>,
+    streams: Vec<StreamId>,
+    payload: [u8; PAYLOAD_BYTES],
+    now: u64,
+    next_token: u64,
+}
+
+impl ShardLoad {
+    /// A shard with one tenant and so many streams.
+    ///
+    /// # Panics
+    /// If it refuses what it is asked to make.
+    #[must_use]
+    pub fn new(streams: u32) -> ShardLoad {
+        let now = 1_000_000_000;
+        let (_, buffers) = log_buffers();
+        let config = LogConfig {
+            log: 0,
+            engine: [1; 16],
+            incarnation: [2; 16],
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            frame_cap: 1 << 20,
+            durable: true,
+        };
+        let start = LogStart { segment: 1, ..LogStart::default() };
+        let backend = InstantBackend::default();
+        let log = Log::open(backend, buffers, config, start, now).unwrap_or_else(|error| panic!("{error}"));
+        let bell = || Arc::new(Doorbell::new(|| {}));
+        let (client, end) = port(IN_FLIGHT_DEFAULT, bell(), bell());
+        let (mut inbox, messages) = spsc::ring(1);
+        assert!(inbox.try_push(Control::Attach(Box::new(end))).is_ok(), "an empty ring has room");
+        let mut load = ShardLoad {
+            shard: Shard::new(Kernel::new(Limits::default()), log, messages, true),
+            client,
+            _inbox: inbox,
+            streams: Vec::new(),
+            payload: [0x5a; PAYLOAD_BYTES],
+            now,
+            next_token: 0,
+        };
+        load.send(&Request::CreateTenant { name: TENANT });
+        for number in 0..streams {
+            load.send(&Request::CreateStream { tenant: TENANT, name: &format!("stream {number}") });
+        }
+        load.round();
+        let ShardLoad { client, streams: made, .. } = &mut load;
+        client.take(|reply, _| match reply.outcome {
+            Ok(Done::StreamCreated { stream }) => made.push(stream),
+            other => assert!(other.is_ok(), "{other:?}"),
+        });
+        assert_eq!(load.streams.len(), streams as usize);
+        load
+    }
+
+    fn send(&mut self, request: &Request<'_>) {
+        let place = self.client.requests.reserve(request.encoded_bytes()).expect("the ring has room for a batch");
+        request.encode(self.next_token, place);
+        self.client.requests.commit();
+        self.client.requests.publish();
+        self.next_token += 1;
+    }
+
+    /// Sends appends of one record each, to the streams in turn.
+    ///
+    /// # Panics
+    /// If there is no room for them.
+    pub fn send_appends(&mut self, count: usize) {
+        let tenant = TenantId::of_name(TENANT);
+        let payload = self.payload;
+        for number in 0..count {
+            let stream = self.streams[number % self.streams.len()];
+            self.send(&Request::Append { tenant, stream, expected: None, records: &[&payload] });
+        }
+    }
+
+    /// Sends questions for streams' ends.
+    ///
+    /// # Panics
+    /// If there is no room for them.
+    pub fn send_heads(&mut self, count: usize) {
+        let tenant = TenantId::of_name(TENANT);
+        for number in 0..count {
+            let stream = self.streams[number % self.streams.len()];
+            self.send(&Request::Head { tenant, stream });
+        }
+    }
+
+    /// One turn.
+    #[inline]
+    pub fn turn(&mut self) {
+        self.now += TURN_NS;
+        self.shard.turn(self.now);
+    }
+
+    /// The turns that a small batch takes: the first takes what was sent and leaves the frame open for more, the second
+    /// writes it, finds it written, and answers.
+    #[inline]
+    pub fn round(&mut self) {
+        self.turn();
+        self.turn();
+    }
+
+    /// Takes the answers that are there; returns how many.
+    ///
+    /// # Panics
+    /// If one is a refusal.
+    pub fn take(&mut self) -> usize {
+        let (taken, _) = self.client.take(|reply, _| assert!(reply.outcome.is_ok(), "{reply:?}"));
+        taken
+    }
+}
