@@ -37,8 +37,8 @@ pub struct Engine {
 enum ShardEnd {
     /// It has a thread of its own.
     Thread(JoinHandle<Result<Base, OpenError>>),
-    /// Its host will say.
-    Hosted(mpsc::Receiver<Result<Base, OpenError>>),
+    /// Its host will say. In a lock that nobody waits for: the engine is shared among threads, a receiver is not.
+    Hosted(Mutex<mpsc::Receiver<Result<Base, OpenError>>>),
 }
 
 impl ShardEnd {
@@ -46,7 +46,10 @@ impl ShardEnd {
     fn wait(self, shard: u16) -> Result<Base, OpenError> {
         match self {
             ShardEnd::Thread(thread) => thread.join().unwrap_or(Err(OpenError::ShardPanicked { shard })),
-            ShardEnd::Hosted(ended) => ended.recv().unwrap_or(Err(OpenError::ShardDropped { shard })),
+            ShardEnd::Hosted(ended) => {
+                let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+                ended.recv().unwrap_or(Err(OpenError::ShardDropped { shard }))
+            }
         }
     }
 }
@@ -162,7 +165,7 @@ impl Engine {
                 Some(seats) => {
                     let (seat, ended) = ShardSeat::new(start);
                     seats.push(seat);
-                    starting.ends.push(ShardEnd::Hosted(ended));
+                    starting.ends.push(ShardEnd::Hosted(Mutex::new(ended)));
                 }
                 None => starting.start(start)?,
             }

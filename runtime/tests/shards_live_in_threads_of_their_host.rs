@@ -105,3 +105,12 @@ fn a_shard_that_is_dropped_is_missed_and_what_was_acknowledged_is_there() {
     let records = client.read(&stream, 0, 10).unwrap();
     assert_eq!(records.iter().map(|record| record.payload.as_slice()).collect::<Vec<_>>(), [b"kept"]);
 }
+
+/// Its clients' threads borrow an engine, however its shards live.
+#[test]
+fn an_engine_is_shared_among_threads() {
+    fn is_sync<T: Sync + Send>() {}
+    is_sync::<Engine>();
+    fn is_send<T: Send>() {}
+    is_send::<ShardSeat>();
+}
