@@ -1,0 +1,166 @@
+//! Bars: where a record's time goes, and a run beside its floors.
+
+use super::canvas::{Anchor, Canvas, Layout, Plot, figure, fits, style};
+use super::scale::Scale;
+use super::text::{escaped, latency, number, number_tick, percent};
+use crate::bench::document::{Run, Stage, Stages};
+use std::fmt::Write;
+
+const BAR: f64 = 22.0;
+const ROW: f64 = 34.0;
+
+/// A bar of the floors.
+struct Bar {
+    name: String,
+    records_per_sec: f64,
+    class: &'static str,
+    tighter: bool,
+}
+
+/// What the run reached beside what the floors allow; nothing where they say nothing of it.
+pub(super) fn floors(run: &Run, way: &str) -> String {
+    let bars = floor_bars(run, way);
+    if bars.len() < 2 {
+        return String::new();
+    }
+    let sentence = |bar: &Bar| {
+        let end = if bar.tighter { ", the tighter floor" } else { "" };
+        format!("{}: {} records/s{end}", bar.name, number(bar.records_per_sec))
+    };
+    let sentences = bars.iter().map(sentence).collect::<Vec<_>>().join("; ");
+    figure(
+        "Beside the floors",
+        "What the machine allows without the engine, in frames and at the depth of this run.",
+        &format!("Throughput beside the floors. {sentences}."),
+        |layout| draw_floors(layout, &bars),
+    )
+}
+
+fn floor_bars(run: &Run, way: &str) -> Vec<Bar> {
+    let Some(ratio) = &run.ratio else { return Vec::new() };
+    let bar = |name: String, records_per_sec, class, tighter| Bar { name, records_per_sec, class, tighter };
+    let mut bars = vec![bar("this run".into(), run.headline_per_sec(), "bar s0", false)];
+    let own = super::own_device(run, way);
+    if let Some(records_per_sec) = ratio.device_records_per_sec {
+        let name = own.map_or("device".into(), |device| format!("device, {}", device.how.name()));
+        bars.push(bar(name, records_per_sec, "bar device", ratio.tighter == "device"));
+    }
+    for device in run.floors.device.iter().filter(|device| own.is_none_or(|own| own.how != device.how)) {
+        let records_per_sec = device.commits_per_sec * run.commits.records_per_commit;
+        bars.push(bar(format!("device, {}", device.how.name()), records_per_sec, "bar other", false));
+    }
+    if let Some(records_per_sec) = ratio.processor_records_per_sec {
+        bars.push(bar("processor".into(), records_per_sec, "bar processor", ratio.tighter == "processor"));
+    }
+    bars
+}
+
+fn draw_floors(layout: Layout, bars: &[Bar]) -> Canvas {
+    let bottom = 20.0 + ROW * bars.len() as f64;
+    let left = if layout.narrow { 110.0 } else { 130.0 };
+    let plot = Plot { left, right: layout.width - 68.0, top: 20.0, bottom };
+    let mut canvas = Canvas::new(layout.width, bottom + 44.0);
+    let x = Scale::linear(bars.iter().map(|bar| bar.records_per_sec).fold(0.0, f64::max), plot.x());
+    canvas.x_axis(plot, &x, "records/s", |rate| number_tick(rate, x.high()));
+    let mut values = Vec::new();
+    let mut top = plot.top + (ROW - BAR) / 2.0;
+    for bar in bars {
+        let end = x.place(bar.records_per_sec);
+        let base = top + BAR / 2.0 + 4.0;
+        let says = format!("{}: {} records/s", bar.name, number(bar.records_per_sec));
+        canvas.text("label", Anchor::End, (plot.left - 10.0, base), &bar.name);
+        canvas.rect(bar.class, (plot.left, top), ((end - plot.left).max(1.0), BAR), &says);
+        values.push(((end + 8.0, base), number(bar.records_per_sec)));
+        top += ROW;
+    }
+    for end in bars.iter().filter(|bar| bar.tighter).map(|bar| x.place(bar.records_per_sec)) {
+        canvas.line("knee", (end, plot.top), (end, plot.bottom));
+        canvas.text("label faint", Anchor::End, (end, plot.top - 6.0), "tighter floor");
+    }
+    // Over the line.
+    for (place, value) in values {
+        canvas.text("label strong", Anchor::Start, place, &value);
+    }
+    canvas
+}
+
+/// Where the time of each shard's records goes; nothing without figures of stages.
+pub(super) fn stages(run: &Run) -> String {
+    let shards: Vec<(usize, &Stages)> =
+        run.shards.iter().enumerate().filter_map(|(at, shard)| Some((at, shard.stages.as_ref()?))).collect();
+    let latency_of = |stages: &Stages| stages.latency.clone();
+    let processor_of = |stages: &Stages| stages.processor.clone();
+    let view = |heading: &str, note: &str, of: &dyn Fn(&Stages) -> Vec<Stage>| {
+        let bars: Vec<(usize, Vec<Stage>)> = shards.iter().map(|(at, stages)| (*at, of(stages))).collect();
+        breakdown(heading, note, &bars)
+    };
+    view("A record's latency, by stage", "The mean of all records, in the order in which they pass.", &latency_of)
+        + &view("A shard's processor time, by stage", "For each record.", &processor_of)
+}
+
+fn total(stages: &[Stage]) -> f64 {
+    stages.iter().map(|stage| stage.ns_per_record).filter(|ns| ns.is_finite()).sum()
+}
+
+fn breakdown(heading: &str, note: &str, bars: &[(usize, Vec<Stage>)]) -> String {
+    if bars.iter().all(|(_, stages)| stages.is_empty()) {
+        return String::new();
+    }
+    let means = means(bars);
+    let whole = total(&means).max(f64::MIN_POSITIVE);
+    let sentences: Vec<String> =
+        means.iter().map(|stage| format!("{} {}", stage.name, latency(stage.ns_per_record))).collect();
+    let sentence = format!("{heading}: {}.", sentences.join(", "));
+    let figure = figure(heading, note, &sentence, |layout| draw_breakdown(layout, bars, &means));
+    let mut rows = String::new();
+    for (at, stage) in means.iter().enumerate() {
+        let (class, name) = (style(at), escaped(&stage.name));
+        let (ns, part) = (latency(stage.ns_per_record), percent(stage.ns_per_record / whole));
+        let _infallible =
+            write!(rows, "<li><i class=\"swatch {class}\"></i>{name} <b>{ns}</b> <span>{part}</span></li>");
+    }
+    // The legend belongs to the figure.
+    figure.replace("</figure>", &format!("<ul class=\"legend\">{rows}</ul></figure>"))
+}
+
+/// The mean of each stage over all shards, in the order of the first that has it.
+fn means(bars: &[(usize, Vec<Stage>)]) -> Vec<Stage> {
+    let mut means: Vec<Stage> = Vec::new();
+    let share = 1.0 / bars.len() as f64;
+    for stage in bars.iter().flat_map(|(_, stages)| stages) {
+        let ns = if stage.ns_per_record.is_finite() { stage.ns_per_record * share } else { 0.0 };
+        match means.iter_mut().find(|mean| mean.name == stage.name) {
+            Some(mean) => mean.ns_per_record += ns,
+            None => means.push(Stage { name: stage.name.clone(), ns_per_record: ns }),
+        }
+    }
+    means
+}
+
+fn draw_breakdown(layout: Layout, bars: &[(usize, Vec<Stage>)], order: &[Stage]) -> Canvas {
+    let bottom = 8.0 + ROW * bars.len() as f64;
+    let plot = Plot { left: 62.0, right: layout.width - 68.0, top: 8.0, bottom };
+    let mut canvas = Canvas::new(layout.width, bottom + 4.0);
+    let x = Scale::linear_to(bars.iter().map(|(_, stages)| total(stages)).fold(0.0, f64::max), plot.x());
+    let mut top = plot.top + (ROW - BAR) / 2.0;
+    for (shard, stages) in bars {
+        let base = top + BAR / 2.0 + 4.0;
+        canvas.text("label", Anchor::End, (plot.left - 10.0, base), &format!("shard {shard}"));
+        let mut sum = 0.0;
+        for stage in stages {
+            let from = x.place(sum);
+            sum += if stage.ns_per_record.is_finite() { stage.ns_per_record } else { 0.0 };
+            let width = x.place(sum) - from;
+            let at = order.iter().position(|other| other.name == stage.name).unwrap_or(0);
+            let says = format!("shard {shard}, {}: {}", stage.name, latency(stage.ns_per_record));
+            // A hair of the ground between two.
+            canvas.rect(&format!("bar {}", style(at)), (from, top), ((width - 1.5).max(0.5), BAR), &says);
+            if fits(&stage.name, width - 10.0) {
+                canvas.text("label on", Anchor::Middle, (from + width / 2.0, base), &stage.name);
+            }
+        }
+        canvas.text("label strong", Anchor::Start, (x.place(sum) + 8.0, base), &latency(sum));
+        top += ROW;
+    }
+    canvas
+}

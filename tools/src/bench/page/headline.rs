@@ -1,0 +1,187 @@
+//! What a reader sees first: what was measured, what is to be known before believing it, and the few figures that count.
+
+use super::rate_unit;
+use super::text::{bytes_per_sec, date, escaped, latency, number, percent, times};
+use crate::bench::document::{Arrivals, Config, Document, Part, Queue, Run, Sweep};
+use crate::table::{count, grouped};
+use std::fmt::Write;
+
+/// A rate is kept if so much of it was served, and no more than the rest of it was put off.
+const KEPT: f64 = 0.99;
+
+/// Title, and the load in a sentence.
+pub(super) fn header(document: &Document) -> String {
+    let Document { command, config, version, started_at, .. } = document;
+    let (name, load) = (escaped(&format!("{command} · {}", config.scenario)), escaped(&load(config)));
+    let (version, date) = (escaped(version), date(*started_at));
+    format!("<header>\n<p class=\"meta\">diatreme {version} · {date}</p>\n<h1>{name}</h1>\n<p>{load}</p>\n</header>\n")
+}
+
+fn load(config: &Config) -> String {
+    let shards = count(config.shards.into(), "shard");
+    let clients = count(config.clients.into(), "client");
+    let place = if config.inside { " inside the shards' threads" } else { "" };
+    let arrivals = match config.arrivals {
+        Arrivals::Closed => format!("closed loop, {} in flight each", grouped(config.window.into())),
+        Arrivals::Open { requests_per_sec, poisson, burst } => {
+            let gaps = if poisson { "Poisson" } else { "constant" };
+            let burst = if burst > 1 { format!(" in bursts of {burst}") } else { String::new() };
+            format!("open loop, {} requests/s, {gaps} arrivals{burst}", number(requests_per_sec))
+        }
+    };
+    let records = match (&config.input, config.payload_bytes) {
+        (Some(input), _) => format!("records of {input}"),
+        (None, Some(payload)) => format!("records of {}", count(payload.into(), "byte")),
+        (None, None) => "records".into(),
+    };
+    let batch = if config.batch > 1 { format!(", {} a request", grouped(config.batch.into())) } else { String::new() };
+    let durability = &config.durability;
+    format!("{shards}; {clients}{place}; {arrivals}; {records}{batch}; durability {durability}.")
+}
+
+/// What spoils the figures, the worst first.
+pub(super) fn warnings(document: &Document) -> String {
+    let mut warnings: Vec<(&str, &str, String)> = Vec::new();
+    if document.setup.debug_build {
+        let text = "The program was built without optimisation: no figure here says anything. Build with --release.";
+        warnings.push(("bad", "Debug build.", text.into()));
+    }
+    if document.interrupted {
+        let text = "It was stopped before its end; the figures are of the part that ran.";
+        warnings.push(("warn", "Interrupted.", text.into()));
+    }
+    match &document.sweep {
+        Some(sweep) if sweep.knee_per_sec.is_none() && !sweep.points.is_empty() => {
+            let text = "Not even the lowest rate was kept up; there is no knee.";
+            warnings.push(("bad", "Not sustained.", text.into()));
+        }
+        Some(_) => {}
+        None => warnings.extend(queue_warning(document).map(|text| ("bad", "Not sustained.", text))),
+    }
+    warnings.extend(unpinned(document).map(|text| ("warn", "Not pinned.", text)));
+    warnings.extend(no_floor(document).map(|text| ("warn", "No floor.", text)));
+    warnings.iter().fold(String::new(), |mut html, (class, name, text)| {
+        let _infallible =
+            writeln!(html, "<p class=\"warning {class}\" role=\"note\"><b>{name}</b> {}</p>", escaped(text));
+        html
+    })
+}
+
+/// Whether the queue grew: then latency says how long the run was, not how good the engine is.
+fn queue_warning(document: &Document) -> Option<String> {
+    let run = document.median_run()?;
+    run.parts.iter().find_map(|part| {
+        let Queue { offered_per_sec, behind_end, behind_growth_per_sec, .. } = part.queue.as_ref()?;
+        let offered = (*offered_per_sec)?;
+        let kept = part.requests_per_sec >= offered * KEPT && *behind_growth_per_sec <= offered * (1.0 - KEPT);
+        (!kept).then(|| {
+            let (served, offered) = (number(part.requests_per_sec), number(offered));
+            let (growth, end) = (number(*behind_growth_per_sec), grouped(*behind_end));
+            format!(
+                "{served} of {offered} requests/s were served: those that were due and could not be sent grew by {growth} a second, \
+                 to {end}. Latency counts from when they were due, and rises with the length of the run."
+            )
+        })
+    })
+}
+
+fn unpinned(document: &Document) -> Option<String> {
+    let shards = document.setup.shard_cpus.iter().any(Option::is_none);
+    let clients = document.setup.client_cpus.is_empty() && !document.config.inside;
+    let who = match (shards, clients) {
+        (true, true) => "Neither shards nor clients have",
+        (true, false) => "Shards do not have",
+        (false, true) => "Clients do not have",
+        (false, false) => return None,
+    };
+    Some(format!("{who} a CPU of their own: the system moves them, and the tail shows it."))
+}
+
+fn no_floor(document: &Document) -> Option<String> {
+    let run = document.median_run()?;
+    let durable = document.config.durability != "none";
+    let missing = run.floors.device_missing.join("; ");
+    match (run.ratio.is_some(), run.floors.device.is_empty()) {
+        (false, true) if durable && !missing.is_empty() => {
+            Some(format!("The device's could not be measured: {missing}"))
+        }
+        _ => None,
+    }
+}
+
+/// A figure of the strip: its name, the figure, and what it means.
+struct Tile {
+    name: String,
+    figure: String,
+    note: String,
+}
+
+/// The figures that count.
+pub(super) fn strip(document: &Document) -> String {
+    let Some(run) = document.median_run() else { return String::new() };
+    let tiles = match &document.sweep {
+        Some(sweep) => sweep_tiles(sweep, run, rate_unit(&document.config)),
+        None => run_tiles(run),
+    };
+    let mut html = String::from("<dl class=\"strip\">\n");
+    for Tile { name, figure, note } in &tiles {
+        let [name, figure, note] = [name, figure, note].map(|text| escaped(text));
+        let _infallible = writeln!(html, "<div><dt>{name}</dt><dd>{figure}<small>{note}</small></dd></div>");
+    }
+    html + "</dl>\n"
+}
+
+fn run_tiles(run: &Run) -> Vec<Tile> {
+    let Some(part) = run.parts.first() else { return Vec::new() };
+    let tile = |name: &str, figure, note| Tile { name: name.into(), figure, note };
+    let name = format!("{}, records/s", part.name);
+    let mut tiles = vec![tile(&name, number(part.records_per_sec), payload(part))];
+    if let Some(found) = &part.latency {
+        let ratio = run.ratio.as_ref();
+        let of_device = |times_device: Option<f64>| {
+            times_device.map_or(String::new(), |ratio| format!("{} the device's", times(ratio)))
+        };
+        let [p50, p99, p999] = [found.p50_ns, found.p99_ns, found.p999_ns].map(|ns| latency(ns as f64));
+        tiles.push(tile("p50", p50, of_device(ratio.and_then(|ratio| ratio.p50_of_device))));
+        tiles.push(tile("p99", p99, of_device(ratio.and_then(|ratio| ratio.p99_of_device))));
+        tiles.push(tile("p99.9", p999, format!("slowest {}", latency(found.max_ns as f64))));
+    }
+    tiles.extend(floor_tile(run));
+    tiles
+}
+
+fn payload(part: &Part) -> String {
+    if part.bytes == 0 { String::new() } else { format!("{} of payload", bytes_per_sec(part.bytes_per_sec)) }
+}
+
+fn floor_tile(run: &Run) -> Option<Tile> {
+    let ratio = run.ratio.as_ref()?;
+    let allows = match ratio.tighter.as_str() {
+        "device" => ratio.device_records_per_sec,
+        _ => ratio.processor_records_per_sec,
+    };
+    let allows = allows.map_or(String::new(), |rate| format!("it allows {} records/s", number(rate)));
+    Some(Tile {
+        name: format!("of the tighter floor, {}", ratio.tighter),
+        figure: percent(ratio.of_floor),
+        note: allows,
+    })
+}
+
+fn sweep_tiles(sweep: &Sweep, run: &Run, unit: &str) -> Vec<Tile> {
+    let tile = |name: String, figure, note| Tile { name, figure, note };
+    let knee = sweep.knee_per_sec.map_or("none".into(), number);
+    let of_capacity = sweep.knee_per_sec.map_or(String::new(), |knee| {
+        format!("{} of the capacity", percent(knee / sweep.capacity_per_sec.max(f64::MIN_POSITIVE)))
+    });
+    let mut tiles = vec![
+        tile(format!("knee, {unit}"), knee, of_capacity),
+        tile(format!("capacity, {unit}"), number(sweep.capacity_per_sec), "closed loop".into()),
+    ];
+    if let (Some(device), Some(ratio)) = (&sweep.device_at_half, sweep.p99_at_half_of_device) {
+        let note = format!("{} the device's", times(ratio));
+        tiles.push(tile("p99 at half the knee".into(), latency(ratio * device.p99_ns as f64), note));
+    }
+    tiles.extend(floor_tile(run));
+    tiles
+}
