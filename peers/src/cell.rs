@@ -6,8 +6,9 @@ use hdrhistogram::Histogram;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-/// Latencies are kept to three digits, which is finer than any two runs agree.
+/// Latencies are kept to three digits, which is finer than any two runs agree; none is longer than a cell may be.
 const DIGITS: u8 = 3;
+const LATENCY_NS_MAX: u64 = 1000 * 1_000_000_000;
 
 /// What every engine is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +69,8 @@ impl Clock {
 
 impl Tally {
     pub(crate) fn new() -> Result<Tally, Failure> {
-        let latency_ns = Histogram::new(DIGITS).map_err(Failure::doing("cannot make a histogram"))?;
+        let latency_ns = Histogram::new_with_max(LATENCY_NS_MAX, DIGITS);
+        let latency_ns = latency_ns.map_err(Failure::doing("cannot make a histogram"))?;
         Ok(Tally { commits: 0, latency_ns, written: Vec::new() })
     }
 
@@ -174,6 +176,22 @@ mod tests {
         assert_eq!((tally.written.len(), tally.commits_all(&cell)), (3, commits));
         assert!(tally.commits > 0 && tally.commits < commits, "{} of {commits}: the warm-up counts", tally.commits);
         assert_eq!(tally.latency_ns.len(), tally.commits);
+    }
+
+    #[test]
+    fn latencies_are_kept_as_they_are() {
+        let noise = Noise::new(8);
+        let cell = cell(&noise, 1);
+        let (clock, mut tally) = (Clock::start(&cell), Tally::new().unwrap());
+        for us in [0, 100, 15_000] {
+            let sent = clock.from;
+            tally.count(&clock, sent, sent + Duration::from_micros(us));
+        }
+        tally.count(&clock, clock.from, clock.to);
+        let near = |ns: u64, expected: u64| ns.abs_diff(expected) <= expected / 1000;
+        assert_eq!((tally.commits, tally.latency_ns.len()), (3, 3), "what ends after the clock does not count");
+        assert!(near(tally.latency_ns.value_at_quantile(0.5), 100_000), "{}", tally.latency_ns.value_at_quantile(0.5));
+        assert!(near(tally.latency_ns.max(), 15_000_000), "{}", tally.latency_ns.max());
     }
 
     #[test]

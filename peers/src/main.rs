@@ -153,7 +153,7 @@ fn measure_all(plan: &Plan, args: &Args) -> Result<Vec<Measured>, Failure> {
                 let engine = &plan.engines[(at + round) % plan.engines.len()];
                 let measured = measure(engine, &cell, round, &args.dir)?;
                 tell(&measured, plan);
-                all.push(Measured { in_flight, ..measured });
+                all.push(measured);
             }
         }
     }

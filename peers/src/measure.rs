@@ -23,8 +23,10 @@ pub(crate) struct Measured {
     pub(crate) engine: &'static str,
     pub(crate) version: String,
     pub(crate) batch: usize,
-    /// Commits in flight as this engine was used: 1 for an engine whose writers would only wait for each other.
+    /// Commits in flight, of the column.
     pub(crate) in_flight: usize,
+    /// As this engine was used: 1 for one whose writers would only wait for each other.
+    pub(crate) in_flight_used: usize,
     pub(crate) round: usize,
     pub(crate) records_per_s: f64,
     pub(crate) commit_p50_us: f64,
@@ -62,15 +64,19 @@ pub(crate) enum Verdict {
 }
 
 impl Flushes {
-    /// Flushes a commit, by whoever can tell.
-    pub(crate) fn per_commit(&self, calls_counted: bool) -> Option<f64> {
-        let flushes = if calls_counted { Some(self.calls.flushes()) } else { self.device };
-        flushes.map(|flushes| flushes as f64 / self.commits.max(1) as f64)
+    /// Flushes a commit, and whether it is the device that says so.
+    pub(crate) fn per_commit(&self, calls_counted: bool) -> Option<(f64, bool)> {
+        let by_device = !calls_counted && self.calls.flushes() < self.needed;
+        let flushes = if by_device { self.device? } else { self.calls.flushes() };
+        Some((flushes as f64 / self.commits.max(1) as f64, by_device))
     }
 
     fn judge(&self, calls_counted: bool) -> Verdict {
+        if self.calls.flushes() >= self.needed {
+            return Verdict::Durable;
+        }
         if calls_counted {
-            return if self.calls.flushes() >= self.needed { Verdict::Durable } else { Verdict::NotDurable };
+            return Verdict::NotDurable;
         }
         if self.own_account.is_some_and(|writes| writes < self.needed) {
             return Verdict::NotDurable;
@@ -96,6 +102,7 @@ pub(crate) fn measure(engine: &Engine, cell: &Cell<'_>, round: usize, place: &Pa
 }
 
 fn measure_in(engine: &Engine, cell: &Cell<'_>, round: usize, directory: &Path) -> Result<Measured, Failure> {
+    let column = cell.in_flight;
     let cell = &Cell { in_flight: if engine.concurrent { cell.in_flight } else { 1 }, ..*cell };
     let mut store = (engine.open)(directory, cell.bytes_max())?;
     let version = store.version();
@@ -133,7 +140,8 @@ fn measure_in(engine: &Engine, cell: &Cell<'_>, round: usize, directory: &Path) 
         engine: engine.name,
         version,
         batch: cell.batch,
-        in_flight: cell.in_flight,
+        in_flight: column,
+        in_flight_used: cell.in_flight,
         round,
         records_per_s: tally.records_per_s(cell),
         commit_p50_us: percentile(0.5),
@@ -181,6 +189,8 @@ mod tests {
         let _turn = crate::flush_count::turn();
         assert_eq!(flushes(100, None, Some(100), 0).judge(true), Verdict::NotDurable, "calls are what counts");
         assert_eq!(flushes(0, None, None, 0).judge(true), Verdict::Durable);
+        assert_eq!(flushes(100, None, Some(150), 0).per_commit(true), Some((0.0, false)));
+        assert_eq!(flushes(100, None, Some(150), 0).per_commit(false), Some((1.5, true)));
         assert_eq!(flushes(100, Some(100), Some(100), 0).judge(false), Verdict::Durable);
         assert_eq!(flushes(100, Some(100), Some(99), 0).judge(false), Verdict::NotDurable);
         assert_eq!(flushes(100, Some(99), Some(100), 0).judge(false), Verdict::NotDurable);

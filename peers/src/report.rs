@@ -1,7 +1,7 @@
 //! The tables: records a second, how far Diatreme is ahead, and what was flushed.
 
 use crate::measure::{Measured, Verdict};
-use crate::stores::Engine;
+use crate::stores::{ENGINES, Engine};
 use std::fmt::{self, Display, Formatter};
 
 /// All that was measured, to be printed.
@@ -23,7 +23,8 @@ impl Tables<'_> {
     fn rate(&self, engine: &Engine, column: (usize, usize)) -> String {
         let rates = spread(self.cell(engine, column).map(|one| one.records_per_s), short);
         let worst = self.cell(engine, column).filter(|one| one.flushes.verdict == Verdict::NotDurable);
-        let flushed = worst.filter_map(|one| one.flushes.per_commit(engine.calls_counted)).reduce(f64::min);
+        let flushed = worst.filter_map(|one| one.flushes.per_commit(engine.calls_counted)).map(|(flushes, _)| flushes);
+        let flushed = flushed.reduce(f64::min);
         flushed.map_or(rates.clone(), |flushed| format!("NOT DURABLE ({flushed:.2} flushes a commit): {rates}"))
     }
 
@@ -39,17 +40,19 @@ impl Tables<'_> {
     }
 
     fn flushes(&self, engine: &Engine, column: (usize, usize)) -> String {
-        let flushed = self.cell(engine, column).filter_map(|one| one.flushes.per_commit(engine.calls_counted));
-        let by = if engine.calls_counted { "" } else { " by the device" };
+        let (flushed, by_device): (Vec<f64>, Vec<bool>) =
+            self.cell(engine, column).filter_map(|one| one.flushes.per_commit(engine.calls_counted)).unzip();
+        let by = if by_device.contains(&true) { " by the device" } else { "" };
         let unproven = self.cell(engine, column).any(|one| one.flushes.verdict == Verdict::Unproven);
         let mark = if unproven { ", unproven" } else { "" };
-        median(flushed.collect()).map_or_else(|| "unproven".into(), |per_commit| format!("{per_commit:.3}{by}{mark}"))
+        median(flushed).map_or_else(|| "unproven".into(), |per_commit| format!("{per_commit:.3}{by}{mark}"))
     }
 
     fn table(
         &self,
         out: &mut Formatter<'_>,
         title: &str,
+        engines: &[Engine],
         text: impl Fn(&Engine, (usize, usize)) -> String,
     ) -> fmt::Result {
         let column = |(batch, in_flight): &(usize, usize)| match in_flight {
@@ -62,20 +65,24 @@ impl Tables<'_> {
             let name = format!("{} {}", engine.name, version.unwrap_or_default());
             std::iter::once(name).chain(self.columns.iter().map(|&column| text(engine, column))).collect()
         };
-        let rows: Vec<Vec<String>> = std::iter::once(head).chain(self.engines.iter().map(row)).collect();
+        let rows: Vec<Vec<String>> = std::iter::once(head).chain(engines.iter().map(row)).collect();
         lay_out(out, &rows, self.markdown)
     }
 }
 
 impl Display for Tables<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        self.table(out, "records/s, median (min-max)", |engine, column| self.rate(engine, column))?;
+        let all = self.engines;
+        self.table(out, "records/s, median (min-max)", all, |engine, column| self.rate(engine, column))?;
         // Without it there is nothing to relate to: ratios are to Diatreme, or not at all.
-        if self.engines.len() > 1 && self.engines[0].name == crate::stores::ENGINES[0].name {
-            self.table(out, "Diatreme's records/s to theirs", |engine, column| self.ratio(engine, column))?;
+        if let [first, others @ ..] = all
+            && first.name == ENGINES[0].name
+            && !others.is_empty()
+        {
+            self.table(out, "Diatreme's records/s to theirs", others, |engine, column| self.ratio(engine, column))?;
         }
-        self.table(out, "commit, p50 / p99 µs", |engine, column| self.latency(engine, column))?;
-        self.table(out, "flushes a commit", |engine, column| self.flushes(engine, column))
+        self.table(out, "commit, p50 / p99 µs", all, |engine, column| self.latency(engine, column))?;
+        self.table(out, "flushes a commit", all, |engine, column| self.flushes(engine, column))
     }
 }
 

@@ -96,3 +96,30 @@ fn check(answer: &Completion<'_>, sent: Option<(u64, Instant)>, cell: &Cell<'_>)
         (result, sent) => Err(Failure::Failed(format!("to an append of {sent:?} the answer was {result:?}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flush_count::{Calls, turn};
+    use diatreme::Mode;
+
+    /// Calls by io_uring are not seen. Where the same log writes through the C library, its own account, which stands in for
+    /// them, must be what is counted.
+    #[test]
+    fn the_engines_account_of_its_frames_is_what_it_flushes() {
+        let _turn = turn();
+        let directory = tempfile::tempdir_in(".").unwrap();
+        let engine = Engine::builder(directory.path()).shards(1).backend(Mode::Sync).open().unwrap();
+        let mut client = engine.client();
+        let stream = client.ensure_stream("peers", "appends").unwrap();
+        let before = Calls::now();
+        for _ in 0..100 {
+            assert!(client.append(&stream, b"a record").unwrap().durable);
+        }
+        let flushes = Calls::now().since(before).flushes();
+        drop(client);
+        let frames: u64 = engine.close().unwrap().iter().map(|shard| shard.log.frames).sum();
+        // Each was waited for, so each had a frame; two more are the creation of the tenant and of the stream.
+        assert!((100..=102).contains(&frames) && flushes >= 100, "{frames} frames, {flushes} flushes");
+    }
+}
