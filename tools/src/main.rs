@@ -7,12 +7,12 @@
 mod bench;
 mod demo;
 mod directory;
+mod doctor;
 mod engine_args;
 mod failure;
 mod ingest;
 mod input;
 mod inspect;
-#[allow(dead_code, unused_imports, reason = "the command that judges these facts comes next")]
 mod machine;
 mod names;
 mod output;
@@ -52,6 +52,7 @@ enum Command {
     Inspect(inspect::Args),
     Bench(bench::Args),
     Demo(demo::Args),
+    Doctor(doctor::Args),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +71,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Demo(args) => demo::run(args, run_words),
+        Command::Doctor(args) => doctor::run(args),
     }
 }
 

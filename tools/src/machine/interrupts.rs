@@ -2,6 +2,7 @@
 
 use super::cpus;
 use super::root::Root;
+use super::storage::parents;
 
 /// `/proc/interrupts`: a row a source, a column a CPU.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,17 +80,11 @@ pub(crate) fn of_device(root: &Root, table: &Table, device: &str) -> Vec<DiskInt
     numbers.unwrap_or_default().into_iter().filter_map(|number| disk_interrupt(root, table, number)).collect()
 }
 
-/// A path and the directories above it, nearest first.
-fn parents(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(parent, _)| parent))
-        .take_while(|path| !path.is_empty())
-}
-
 fn disk_interrupt(root: &Root, table: &Table, number: u32) -> Option<DiskInterrupt> {
     let row = table.row(number)?;
     let name = row.about.rsplit(' ').next().unwrap_or_default();
     // Changes of a disk's size, and an NVMe controller's administration.
-    let of_a_queue = !name.ends_with("-config") && !(name.starts_with("nvme") && name.ends_with("q0"));
+    let of_a_queue = !(name.ends_with("-config") || name.starts_with("nvme") && name.ends_with("q0"));
     let told = |file: &str| {
         let list = root.word(&format!("/proc/irq/{number}/{file}"))?;
         cpus::parse(&list).filter(|cpus| !cpus.is_empty())

@@ -24,7 +24,7 @@ impl Memory {
             bytes: root.text("/proc/meminfo").and_then(|text| kibibytes(field(&text, "MemTotal")?)),
             huge_pages: huge("enabled"),
             huge_page_defrag: huge("defrag"),
-            swaps: root.text("/proc/swaps").map(|text| swaps(&text)),
+            swaps: root.text("/proc/swaps").and_then(|text| swaps(&text)),
             swappiness: root.number("/proc/sys/vm/swappiness"),
             // A number of modes; without several nodes the kernel may have no such file.
             numa_balancing: root.number::<u32>("/proc/sys/kernel/numa_balancing").map(|modes| modes != 0),
@@ -44,8 +44,10 @@ pub(crate) fn chosen(text: &str) -> Option<String> {
 }
 
 /// The first column below its title.
-fn swaps(text: &str) -> Vec<String> {
-    text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+fn swaps(text: &str) -> Option<Vec<String>> {
+    let mut lines = text.lines().map(|line| line.split_whitespace().next());
+    let titled = lines.next()? == Some("Filename");
+    titled.then(|| lines.flatten().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -59,7 +61,7 @@ mod tests {
         assert_eq!(chosen("always defer [madvise] never\n").as_deref(), Some("madvise"));
         assert_eq!((chosen("none"), chosen("[cut"), chosen("")), (None, None, None));
         let text = "Filename\t\t\tType\t\tSize\n/dev/dm-1  partition\t999\n/swap.img  file\t9\n";
-        assert_eq!(swaps(text), ["/dev/dm-1", "/swap.img"]);
-        assert_eq!(swaps(""), [""; 0]);
+        assert_eq!(swaps(text), Some(vec!["/dev/dm-1".into(), "/swap.img".into()]));
+        assert_eq!((swaps("Filename\n"), swaps(""), swaps("x y\n")), (Some(vec![]), None, None));
     }
 }

@@ -15,7 +15,7 @@ mod root;
 mod setup;
 mod storage;
 
-pub(crate) use kernel::{CpuTimes, Kernel, Virtual};
+pub(crate) use kernel::{BootLoader, CpuTimes, Kernel, Virtual, running_tasks};
 pub(crate) use limits::Limits;
 pub(crate) use memory::Memory;
 pub(crate) use processor::Processor;

@@ -68,9 +68,8 @@ impl Device {
         }
         let queue = |name: &str| root.word(&format!("{path}/queue/{name}"));
         let flag = |name: &str| root.number::<u32>(&format!("{path}/queue/{name}")).map(|flag| flag != 0);
-        let node: Option<i64> = root
-            .number(&format!("{path}/device/numa_node"))
-            .or_else(|| root.number(&format!("{path}/device/device/numa_node")));
+        // -1 on machines with one node, and where the firmware does not tell.
+        let node = parents(&path).find_map(|path| root.number::<i64>(&format!("{path}/numa_node")));
         Device {
             name: name_of(&path).to_owned(),
             through,
@@ -107,6 +106,12 @@ impl Device {
 
 /// Volumes on volumes on volumes: a tree of devices is no deeper, and one with a loop in it ends.
 const DEEPEST: usize = 8;
+
+/// A path and the directories above it, nearest first.
+pub(super) fn parents(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(parent, _)| parent))
+        .take_while(|path| !path.is_empty())
+}
 
 /// A partition has no queue; the disk that it is a part of has.
 fn whole(root: &Root, path: &str) -> String {
