@@ -109,6 +109,8 @@ fn stolen(facts: &Facts) -> Line {
     /// In parts of busy time: of 1 in 200, p99 sees nothing; of 1 in 50, it does.
     const LITTLE: f64 = 0.005;
     const MUCH: f64 = 0.02;
+    /// Half a second has too few ticks to count parts of a hundred.
+    const MUCH_NOW: f64 = 0.05;
     let subject = subject("stolen", "stolen time");
     let kernel = &facts.machine.kernel;
     if kernel.machine == Some(Virtual::No) {
@@ -117,12 +119,12 @@ fn stolen(facts: &Facts) -> Line {
     let Some(since_boot) = kernel.times.map(CpuTimes::stolen_part) else { return subject.unread() };
     let now = facts.measured.stolen.map_or_else(String::new, |part| format!(", {:.1} % just now", part * 100.0));
     let found = format!("{:.2} % of busy time{now}", since_boot * 100.0);
-    if since_boot < LITTLE {
-        subject.good(found, "the host gives what it promised")
-    } else if since_boot < MUCH {
+    if since_boot > MUCH || facts.measured.stolen.is_some_and(|part| part > MUCH_NOW) {
+        subject.bad(found, "the host is overcommitted: ask it for dedicated CPUs")
+    } else if since_boot > LITTLE {
         subject.fair(found, "the host stops a shard now and then")
     } else {
-        subject.bad(found, "the host is overcommitted; ask it for dedicated CPUs")
+        subject.good(found, "the host gives what it promised")
     }
 }
 

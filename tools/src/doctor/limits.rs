@@ -22,8 +22,12 @@ fn shards(facts: &Facts) -> u64 {
 }
 
 /// Bytes as people read them; `u64::MAX` is no limit.
-fn mebibytes(bytes: u64) -> String {
-    if bytes == u64::MAX { "unlimited".into() } else { format!("{} MiB", grouped(bytes >> 20)) }
+fn amount(bytes: u64) -> String {
+    match bytes {
+        u64::MAX => "unlimited".into(),
+        0..0x10_0000 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", grouped(bytes >> 20)),
+    }
 }
 
 fn locked_memory(facts: &Facts) -> Line {
@@ -31,13 +35,13 @@ fn locked_memory(facts: &Facts) -> Line {
     let Some(limit) = facts.machine.limits.locked_memory_bytes else { return subject.unread() };
     let wanted = shards(facts) * ARENA_BYTES as u64;
     if limit >= wanted {
-        return subject.good(mebibytes(limit), format!("{} of buffers can be registered", mebibytes(wanted)));
+        return subject.good(amount(limit), format!("{} of buffers can be registered", amount(wanted)));
     }
     if facts.measured.disk.as_ref().is_some_and(|disk| disk.backend.fixed_buffers) && shards(facts) == 1 {
-        return subject.good(mebibytes(limit), "a shard's buffers were registered all the same");
+        return subject.good(amount(limit), "a shard's buffers were registered all the same");
     }
-    let why = format!("without a privilege, {} of buffers are not registered", mebibytes(wanted));
-    subject.fair(mebibytes(limit), why).change("sudo prlimit --pid $$ --memlock=unlimited:unlimited")
+    let why = format!("without a privilege, {} of buffers are not registered", amount(wanted));
+    subject.fair(amount(limit), why).change("sudo prlimit --pid $$ --memlock=unlimited:unlimited")
 }
 
 fn open_files(facts: &Facts) -> Line {
@@ -99,13 +103,12 @@ fn memory(facts: &Facts) -> Line {
     match &group.memory_bytes {
         Some(limit) if limit.bytes == u64::MAX => subject.good("unlimited", "no limit to be stopped at"),
         Some(limit) if limit.bytes / 4 >= wanted => {
-            subject.good(mebibytes(limit.bytes), format!("the shards' buffers take {}", mebibytes(wanted)))
+            subject.good(amount(limit.bytes), format!("the shards' buffers take {}", amount(wanted)))
         }
         Some(limit) => {
-            let why =
-                format!("the shards' buffers take {}: near the limit the kernel stops or kills", mebibytes(wanted));
+            let why = format!("the shards' buffers take {}: near the limit the kernel stops or kills", amount(wanted));
             let change = format!("echo {} | sudo tee {}", wanted * 8, limit.file);
-            subject.bad(mebibytes(limit.bytes), why).change(change)
+            subject.bad(amount(limit.bytes), why).change(change)
         }
         None if group.present => subject.good("unlimited", "no limit to be stopped at"),
         None => subject.unread(),

@@ -30,11 +30,11 @@ use std::path::{Path, PathBuf};
 const EXAMPLE: &str = "Example:
   diatreme doctor --data-dir data --cores 2-7 --json doctor.json
 
-Each line says what was found, whether it is good for tail latency, and why; below stand the commands
-that change what is not. Nothing is changed. Takes about a second: one CPU is kept busy to count its
-timer ticks, and a file of 4 MiB without a name is written in the data directory. What cannot be read,
-as in a container or outside Linux, is unknown. Without --cores, the advice is for shards on every core
-but the first.
+Each line says what was found, whether it is good for tail latency, and why; below stand the
+commands that change what is not. Nothing is changed. It takes about a second: one CPU is kept
+busy to count its timer ticks, and a file of 4 MiB without a name is written in the directory.
+What cannot be read, as in a container or outside Linux, is unknown. Without --cores, the advice
+is for shards on every core but the first. docs/operations.md explains each line.
 
 Exit code 0 whatever was found: this is a report, not a test; 2 if the directory cannot be used.";
 
@@ -169,7 +169,7 @@ impl Findings {
             }
         }
         if !changes.is_empty() {
-            writeln!(out, "\nto change")?;
+            writeln!(out, "\nto change (what is written below /sys and /proc holds until the next start)")?;
         }
         for (names, command) in changes {
             let later = if command.contains("isolcpus=") { ", after a reboot" } else { "" };

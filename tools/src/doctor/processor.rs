@@ -3,7 +3,6 @@
 use super::Facts;
 use super::line::{Heading, Line, Subject};
 use crate::machine::{Virtual, cpus};
-use crate::table::count;
 
 const fn subject(id: &'static str, name: &'static str) -> Subject {
     Subject { heading: Heading::Processor, id, name }
@@ -211,9 +210,8 @@ fn instructions(facts: &Facts) -> Line {
     if processor.flags.is_empty() {
         return subject.unread();
     }
-    let cpus = count(processor.online.as_ref().map_or(1, Vec::len) as u64, "CPU");
     match facts.machine.kernel.machine {
-        Some(Virtual::Yes(_)) => subject.bad(found, "hashing bounds a shard; give the guest its host's CPU model"),
-        _ => subject.bad(found, format!("hashing bounds a shard, on all {cpus}")),
+        Some(Virtual::Yes(_)) => subject.bad(found, "hashing bounds a shard: give the guest its host's CPU model"),
+        _ => subject.bad(found, "hashing bounds a shard"),
     }
 }

@@ -263,7 +263,7 @@ fn a_container_is_told_what_holds_it_back() {
     assert_eq!(judged.line("cpu_quota").change, "echo max | sudo tee /sys/fs/cgroup/cpu.max");
     judged.is("group_memory", Verdict::Bad, "64 MiB");
     judged.is("open_files", Verdict::Bad, "128");
-    judged.is("locked_memory", Verdict::Fair, "0 MiB");
+    judged.is("locked_memory", Verdict::Fair, "64 KiB");
     judged.is("file_system", Verdict::Bad, "overlay at /");
     judged.is("direct_io", Verdict::Bad, "no");
     judged.is("device", Verdict::Unknown, "overlay");
@@ -271,9 +271,13 @@ fn a_container_is_told_what_holds_it_back() {
     let crowded = Measured { running: Some(9), ..slow };
     let judged = tree.judge("/data", &Cores::Auto, &crowded);
     assert_eq!(judged.line("durable_write").verdict, Verdict::Unknown, "others' work was measured too");
+    let taken = Measured { stolen: Some(0.3), ..crowded };
+    tree.put("proc/stat", "cpu  700 0 200 5000 0 0 0 0 0 0\n");
+    let judged = tree.judge("/data", &Cores::Auto, &taken);
+    judged.is("stolen", Verdict::Bad, "0.00 % of busy time, 30.0 % just now");
     // The next thing that forbids it, once the first is out of the way.
     tree.put("proc/sys/kernel/io_uring_disabled", "0\n");
-    let judged = tree.judge("/data", &Cores::Auto, &crowded);
+    let judged = tree.judge("/data", &Cores::Auto, &taken);
     judged.is("io_uring", Verdict::Bad, "forbidden by a seccomp filter");
     assert!(judged.line("io_uring").change.starts_with("docker run --security-opt seccomp="));
 }
