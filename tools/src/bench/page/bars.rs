@@ -18,8 +18,8 @@ struct Bar {
 }
 
 /// What the run reached beside what the floors allow; nothing where they say nothing of it.
-pub(super) fn floors(run: &Run, way: &str) -> String {
-    let bars = floor_bars(run, way);
+pub(super) fn floors(run: &Run) -> String {
+    let bars = floor_bars(run);
     if bars.len() < 2 {
         return String::new();
     }
@@ -30,27 +30,26 @@ pub(super) fn floors(run: &Run, way: &str) -> String {
     let sentences = bars.iter().map(sentence).collect::<Vec<_>>().join("; ");
     figure(
         "Beside the floors",
-        "What the machine allows without the engine, in frames and at the depth of this run.",
+        "What the machine allows without the engine, measured in the same run.",
         &format!("Throughput beside the floors. {sentences}."),
         |layout| draw_floors(layout, &bars),
     )
 }
 
-fn floor_bars(run: &Run, way: &str) -> Vec<Bar> {
+fn floor_bars(run: &Run) -> Vec<Bar> {
     let Some(ratio) = &run.ratio else { return Vec::new() };
-    let bar = |name: String, records_per_sec, class, tighter| Bar { name, records_per_sec, class, tighter };
-    let mut bars = vec![bar("this run".into(), run.headline_per_sec(), "bar s0", false)];
-    let own = super::own_device(run, way);
-    if let Some(records_per_sec) = ratio.device_records_per_sec {
-        let name = own.map_or("device".into(), |device| format!("device, {}", device.how.name()));
-        bars.push(bar(name, records_per_sec, "bar device", ratio.tighter == "device"));
-    }
-    for device in run.floors.device.iter().filter(|device| own.is_none_or(|own| own.how != device.how)) {
+    let bar = |name: &str, records_per_sec, class, tighter| Bar { name: name.into(), records_per_sec, class, tighter };
+    let mut bars = vec![bar("this run", run.headline_per_sec(), "bar s0", false)];
+    let best = super::best_device(run);
+    for device in &run.floors.device {
+        let is_best = best.is_some_and(|best| best.how == device.how);
         let records_per_sec = device.commits_per_sec * run.commits.records_per_commit;
-        bars.push(bar(format!("device, {}", device.how.name()), records_per_sec, "bar other", false));
+        let (name, class) =
+            (format!("device, {}", device.how.name()), if is_best { "bar floors" } else { "bar other" });
+        bars.push(bar(&name, records_per_sec, class, is_best && ratio.tighter == "device"));
     }
     if let Some(records_per_sec) = ratio.processor_records_per_sec {
-        bars.push(bar("processor".into(), records_per_sec, "bar processor", ratio.tighter == "processor"));
+        bars.push(bar("processor", records_per_sec, "bar floors", ratio.tighter == "processor"));
     }
     bars
 }

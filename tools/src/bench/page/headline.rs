@@ -1,13 +1,13 @@
 //! What a reader sees first: what was measured, what is to be known before believing it, and the few figures that count.
 
 use super::rate_unit;
-use super::text::{bytes_per_sec, date, escaped, latency, number, percent, times};
+use super::text::{bytes_per_sec, date, escaped, latency, number, percent, seconds, times};
 use crate::bench::document::{Arrivals, Config, Document, Part, Queue, Run, Sweep};
 use crate::table::{count, grouped};
 use std::fmt::Write;
 
-/// A rate is kept if so much of it was served, and no more than the rest of it was put off.
-const KEPT: f64 = 0.99;
+/// A rate is kept up if so much of it was served, and what is behind at the end is less than the rest of a second's.
+const KEPT: f64 = 0.98;
 
 /// Title, and the load in a sentence.
 pub(super) fn header(document: &Document) -> String {
@@ -56,7 +56,10 @@ pub(super) fn warnings(document: &Document) -> String {
             warnings.push(("bad", "Not sustained.", text.into()));
         }
         Some(_) => {}
-        None => warnings.extend(queue_warning(document).map(|text| ("bad", "Not sustained.", text))),
+        None => {
+            let text = document.median_run().and_then(queue_warning);
+            warnings.extend(text.map(|text| ("bad", "Not sustained.", text)));
+        }
     }
     warnings.extend(unpinned(document).map(|text| ("warn", "Not pinned.", text)));
     warnings.extend(no_floor(document).map(|text| ("warn", "No floor.", text)));
@@ -67,25 +70,36 @@ pub(super) fn warnings(document: &Document) -> String {
     })
 }
 
+/// The parts that share the queue of the first: those behind it that have none of their own.
+pub(super) fn sharing(parts: &[Part]) -> &[Part] {
+    let more = parts.iter().skip(1).take_while(|part| part.queue.is_none()).count();
+    &parts[..parts.len().min(more + 1)]
+}
+
 /// Whether the queue grew: then latency says how long the run was, not how good the engine is.
-fn queue_warning(document: &Document) -> Option<String> {
-    let run = document.median_run()?;
-    run.parts.iter().find_map(|part| {
+fn queue_warning(run: &Run) -> Option<String> {
+    run.parts.iter().enumerate().find_map(|(at, part)| {
         let Queue { offered_per_sec, behind_end, behind_growth_per_sec, .. } = part.queue.as_ref()?;
         let offered = (*offered_per_sec)?;
-        let kept = part.requests_per_sec >= offered * KEPT && *behind_growth_per_sec <= offered * (1.0 - KEPT);
+        let served: f64 = sharing(&run.parts[at..]).iter().map(|part| part.requests_per_sec).sum();
+        let behind_most = (offered * (1.0 - KEPT)).max(1.0);
+        let kept = served >= offered * KEPT && (*behind_end as f64) < behind_most;
         (!kept).then(|| {
-            let (served, offered) = (number(part.requests_per_sec), number(offered));
+            let (served, offered) = (number(served), number(offered));
             let (growth, end) = (number(*behind_growth_per_sec), grouped(*behind_end));
             format!(
-                "{served} of {offered} requests/s were served: those that were due and could not be sent grew by {growth} a second, \
-                 to {end}. Latency counts from when they were due, and rises with the length of the run."
+                "{}: {served} of {offered} requests/s were served. The queue of those that were due and could not be sent \
+                 grew by {growth} a second, to {end} at the end. Latency counts from when they were due, and rises with the \
+                 length of the run.",
+                part.name
             )
         })
     })
 }
 
 fn unpinned(document: &Document) -> Option<String> {
+    // Where no single request was timed, nobody looks for a tail.
+    document.median_run()?.parts.iter().find(|part| part.latency.is_some())?;
     let shards = document.setup.shard_cpus.iter().any(Option::is_none);
     let clients = document.setup.client_cpus.is_empty() && !document.config.inside;
     let who = match (shards, clients) {
@@ -135,7 +149,11 @@ fn run_tiles(run: &Run) -> Vec<Tile> {
     let Some(part) = run.parts.first() else { return Vec::new() };
     let tile = |name: &str, figure, note| Tile { name: name.into(), figure, note };
     let name = format!("{}, records/s", part.name);
-    let mut tiles = vec![tile(&name, number(part.records_per_sec), payload(part))];
+    let note = match &part.latency {
+        Some(_) => format!("{} of payload", bytes_per_sec(part.bytes_per_sec)),
+        None => format!("{} in all", grouped(part.records)),
+    };
+    let mut tiles = vec![tile(&name, number(part.records_per_sec), note)];
     if let Some(found) = &part.latency {
         let ratio = run.ratio.as_ref();
         let of_device = |times_device: Option<f64>| {
@@ -145,13 +163,14 @@ fn run_tiles(run: &Run) -> Vec<Tile> {
         tiles.push(tile("p50", p50, of_device(ratio.and_then(|ratio| ratio.p50_of_device))));
         tiles.push(tile("p99", p99, of_device(ratio.and_then(|ratio| ratio.p99_of_device))));
         tiles.push(tile("p99.9", p999, format!("slowest {}", latency(found.max_ns as f64))));
+    } else {
+        let gb = part.bytes as f64 / 1e9;
+        let per_gb = if gb > 0.0 { format!("{} a GB", seconds(part.elapsed_sec / gb)) } else { String::new() };
+        tiles.push(tile("data", bytes_per_sec(part.bytes_per_sec), per_gb));
+        tiles.push(tile("time", seconds(part.elapsed_sec), String::new()));
     }
     tiles.extend(floor_tile(run));
     tiles
-}
-
-fn payload(part: &Part) -> String {
-    if part.bytes == 0 { String::new() } else { format!("{} of payload", bytes_per_sec(part.bytes_per_sec)) }
 }
 
 fn floor_tile(run: &Run) -> Option<Tile> {

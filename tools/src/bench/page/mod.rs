@@ -19,8 +19,8 @@ mod tests;
 mod text;
 mod timeline;
 
-use crate::bench::document::{Arrivals, Config, Document, Run};
-use crate::floor::device::{DeviceFloor, How};
+use crate::bench::document::{Config, Document, Run};
+use crate::floor::device::DeviceFloor;
 use text::escaped;
 
 const STYLE: &str = include_str!("style.css");
@@ -52,28 +52,24 @@ fn body(document: &Document) -> String {
             (None, 1) => "The run",
             (None, _) => "The run of the median throughput",
         };
-        body.push_str(&section(heading, &group("charts", &charts(run, document))));
+        body.push_str(&section(heading, &group("charts", &charts(run, &document.config))));
         body.push_str(&section("Figures", &group("tables", &tables::run(run, &document.config))));
     }
     if document.runs.len() > 1 {
         body.push_str(&section("All runs", &tables::runs(&document.runs)));
     }
     if let Some(run) = document.median_run() {
-        body.push_str(&section(
-            "Floors, measured in the same run",
-            &group("tables", &tables::floors(run, durable_way(document))),
-        ));
+        body.push_str(&section("Floors, measured in the same run", &group("tables", &tables::floors(run))));
     }
     body.push_str(&section("Set-up", &setup::lists(document)));
     body
 }
 
-fn charts(run: &Run, document: &Document) -> String {
-    let way = durable_way(document);
+fn charts(run: &Run, config: &Config) -> String {
     // The floors and the stages are beside the timeline, which is as high as both.
-    let beside = bars::floors(run, way) + &bars::stages(run);
-    distribution::charts(&run.parts, own_device(run, way))
-        + &timeline::chart(&run.timeline, offered_records_per_sec(&document.config))
+    let beside = bars::floors(run) + &bars::stages(run);
+    distribution::charts(&run.parts, best_device(run))
+        + &timeline::chart(&run.timeline, offered_records_per_sec(run, config))
         + &group("beside", &beside)
 }
 
@@ -90,16 +86,9 @@ fn group(class: &str, content: &str) -> String {
     if content.is_empty() { String::new() } else { format!("<div class=\"{class}\">\n{content}</div>\n") }
 }
 
-/// The way in which the run wrote durably, by its name among the device's floors.
-fn durable_way(document: &Document) -> &str {
-    // Without io_uring there is but one.
-    if document.setup.backend == "synchronous" { How::Plain.name() } else { &document.config.durable_write }
-}
-
-/// The device's floor for that way; else any.
-fn own_device<'a>(run: &'a Run, way: &str) -> Option<&'a DeviceFloor> {
-    let device = &run.floors.device;
-    device.iter().find(|floor| floor.how.name() == way).or(device.first())
+/// The device at its best: the way of writing durably that a run is set beside, whichever it used.
+fn best_device(run: &Run) -> Option<&DeviceFloor> {
+    run.floors.device.iter().max_by(|a, b| a.commits_per_sec.total_cmp(&b.commits_per_sec))
 }
 
 /// Of what the rates of an open loop are.
@@ -107,12 +96,9 @@ fn rate_unit(config: &Config) -> &'static str {
     if config.batch > 1 { "requests/s" } else { "records/s" }
 }
 
-/// What an open loop asks for, in records; none where a request's number of them is not known.
-fn offered_records_per_sec(config: &Config) -> Option<f64> {
-    match config.arrivals {
-        Arrivals::Open { requests_per_sec, .. } if config.read_percent == 0 => {
-            Some(requests_per_sec * f64::from(config.batch.max(1)))
-        }
-        _ => None,
-    }
+/// What an open loop asks for, in records; none where something else runs too, or requests do not all hold as many.
+fn offered_records_per_sec(run: &Run, config: &Config) -> Option<f64> {
+    let [part] = &run.parts[..] else { return None };
+    let offered = part.queue.as_ref()?.offered_per_sec?;
+    (config.read_percent == 0).then(|| offered * f64::from(config.batch.max(1)))
 }

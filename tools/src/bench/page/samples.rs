@@ -291,6 +291,49 @@ pub(super) fn noisy() -> Document {
         part("reads, cold", 3.1e4, 240_000.0),
     ];
     document.runs = vec![run(parts, 800_000.0, 0.0)];
+    document.runs[0].ratio = None;
+    document
+}
+
+/// Reads and appends in one open loop: they have one queue.
+pub(super) fn mixed() -> Document {
+    let mut document = append();
+    document.config.scenario = "mixed".into();
+    document.config.read_percent = 30;
+    document.config.arrivals = Arrivals::Open { requests_per_sec: 1e6, poisson: true, burst: 1 };
+    let (mut appends, mut reads) = (part("append", 0.7e6, 190_000.0), part("read", 0.3e6, 140_000.0));
+    appends.queue.as_mut().unwrap().offered_per_sec = Some(1e6);
+    reads.queue = None;
+    document.runs = vec![Run { ratio: None, ..run(vec![appends, reads], 190_000.0, 0.0) }];
+    document
+}
+
+/// Parts of which no single request was timed.
+pub(super) fn verification() -> Document {
+    let mut document = append();
+    document.config.scenario = "verify".into();
+    let counted = |name: &str, elapsed_sec: f64| Part {
+        latency: None,
+        queue: None,
+        requests: 1,
+        records: 5_000_000,
+        bytes: 700_000_000,
+        elapsed_sec,
+        requests_per_sec: 1.0 / elapsed_sec,
+        bytes_per_sec: 7e8 / elapsed_sec,
+        ..part(name, 5e6 / elapsed_sec, 1.0)
+    };
+    let verified = run(vec![counted("verification, 4 cores", 0.26), counted("verification, 1 core", 0.97)], 1.0, 0.0);
+    let floors = Floors { device: Vec::new(), device_missing: Vec::new(), ..verified.floors };
+    let ratio = verified.ratio.map(|ratio| Ratio {
+        device_records_per_sec: None,
+        processor_records_per_sec: Some(36.9e6),
+        of_floor: 0.52,
+        p50_of_device: None,
+        p99_of_device: None,
+        ..ratio
+    });
+    document.runs = vec![Run { timeline: Vec::new(), shards: Vec::new(), floors, ratio, ..verified }];
     document
 }
 
@@ -396,6 +439,8 @@ pub(super) fn all() -> Vec<(&'static str, Document)> {
         ("repeated", repeated()),
         ("rising", rising()),
         ("noisy", noisy()),
+        ("mixed", mixed()),
+        ("verification", verification()),
         ("empty", empty()),
         ("extreme", extreme()),
     ]

@@ -1,6 +1,6 @@
 //! The curve of a sweep: what latency costs each throughput, up to the knee and beyond.
 
-use super::canvas::{Anchor, Canvas, EndLabel, Layout, Mark, Place, Plot, figure, text_width};
+use super::canvas::{Anchor, Canvas, EndLabel, Layout, Mark, Plot, figure, text_width};
 use super::scale::Scale;
 use super::text::{latency, latency_tick, number, number_tick};
 use crate::bench::document::{Point, Sweep};
@@ -71,16 +71,16 @@ fn draw_knee(canvas: &mut Canvas, plot: Plot, place: f64, name: &str) {
     canvas.text("label strong", Anchor::Middle, (middle, plot.top - 11.0), name);
 }
 
-/// One percentile: through the points that were sustained, and from the last of these a faint line through the others.
+/// One percentile, a line from rate to rate: a faint one to and from those that were not sustained.
 fn draw_line(canvas: &mut Canvas, x: &Scale, y: &Scale, sweep: &Sweep, line: &Line) -> Option<EndLabel> {
     let (name, class, mark, value) = line;
     let place = |point: &Point| (x.place(point.achieved_per_sec), y.place(value(point) as f64));
-    let kept = sweep.points.iter().filter(|point| point.sustained);
-    let sustained: Vec<Place> = kept.map(place).collect();
-    let lost = sweep.points.iter().filter(|point| !point.sustained).map(place);
-    let beyond: Vec<Place> = sustained.last().copied().into_iter().chain(lost).collect();
-    canvas.path(&format!("line {class}"), &sustained);
-    canvas.path(&format!("line beyond {class}"), &beyond);
+    for sustained in sweep.points.chunk_by(|a, b| a.sustained && b.sustained) {
+        canvas.path(&format!("line {class}"), &sustained.iter().map(place).collect::<Vec<_>>());
+    }
+    for step in sweep.points.windows(2).filter(|step| !step.iter().all(|point| point.sustained)) {
+        canvas.path(&format!("line beyond {class}"), &step.iter().map(place).collect::<Vec<_>>());
+    }
     for point in &sweep.points {
         let filling = if point.sustained { "dot" } else { "dot hollow" };
         canvas.mark(&format!("{filling} {class}"), *mark, place(point), &says(name, value(point), point));

@@ -1,7 +1,8 @@
 //! The figures as tables: what the charts show, to the digit, and what they do not show.
 
+use super::headline::sharing;
 use super::text::{NONE, bytes, bytes_per_sec, escaped, latency, number, percent, seconds};
-use super::{own_device, rate_unit};
+use super::{best_device, rate_unit};
 use crate::bench::document::{Config, Part, Queue, Run, ShardCounts, Sweep};
 use crate::floor::device::DeviceFloor;
 use crate::table::grouped;
@@ -51,7 +52,7 @@ fn throughput(parts: &[Part]) -> String {
             bytes_per_sec(part.bytes_per_sec),
         ]
     };
-    let titles = ["part", "requests", "records", "time", "requests/s", "records/s", "payload"];
+    let titles = ["part", "requests", "records", "time", "requests/s", "records/s", "bytes/s"];
     table("Throughput", "", &titles, &parts.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -72,14 +73,15 @@ fn latencies(parts: &[Part]) -> String {
 }
 
 fn queues(parts: &[Part]) -> String {
-    let row = |part: &Part| {
+    let row = |(at, part): (usize, &Part)| {
         let queue = part.queue.as_ref()?;
+        let shared: Vec<&str> = sharing(&parts[at..]).iter().map(|part| part.name.as_str()).collect();
         let Queue { mean, by_littles_law, full, offered_per_sec, behind_max, behind_end, behind_growth_per_sec } =
             queue;
         let off = (by_littles_law / mean - 1.0) * 100.0;
         let off = if off.is_finite() { format!("{off:+.1} %") } else { NONE.into() };
         Some(vec![
-            part.name.clone(),
+            shared.join(" and "),
             number(*mean),
             number(*by_littles_law),
             off,
@@ -102,7 +104,7 @@ fn queues(parts: &[Part]) -> String {
         "growth",
     ];
     let note = "By Little's law, throughput times mean latency is the mean number of those that wait.";
-    table("Queue", note, &titles, &parts.iter().filter_map(row).collect::<Vec<_>>())
+    table("Queue", note, &titles, &parts.iter().enumerate().filter_map(row).collect::<Vec<_>>())
 }
 
 fn log(run: &Run) -> String {
@@ -194,14 +196,14 @@ pub(super) fn sweep(sweep: &Sweep, config: &Config) -> String {
 }
 
 /// What the machine does without the engine.
-pub(super) fn floors(run: &Run, way: &str) -> String {
-    device(run, way) + &processor(run)
+pub(super) fn floors(run: &Run) -> String {
+    device(run) + &processor(run)
 }
 
-fn device(run: &Run, way: &str) -> String {
-    let own = own_device(run, way);
+fn device(run: &Run) -> String {
+    let best = best_device(run);
     let row = |floor: &DeviceFloor| {
-        let mark = if own.is_some_and(|own| own.how == floor.how) { ", as in this run" } else { "" };
+        let mark = if best.is_some_and(|best| best.how == floor.how) { ", the best" } else { "" };
         vec![
             format!("{}{mark}", floor.how.name()),
             floor.backend.clone(),

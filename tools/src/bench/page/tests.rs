@@ -104,9 +104,13 @@ fn what_spoils_the_figures_is_said() {
     assert_eq!(warnings(&samples::append()), "");
     assert_eq!(warnings(&samples::rising()), "");
     let beyond = warnings(&samples::beyond_the_knee());
-    assert!(beyond.contains("6.70 M of 8.00 M requests/s") && beyond.contains("grew by 1.30 M a second"), "{beyond}");
+    assert!(
+        beyond.contains("append: 6.70 M of 8.00 M requests/s") && beyond.contains("grew by 1.30 M a second"),
+        "{beyond}"
+    );
     assert!(beyond.contains("Neither shards nor clients"), "{beyond}");
     assert!(warnings(&samples::noisy()).contains("Interrupted."));
+    assert_eq!(warnings(&samples::mixed()), "", "reads and appends together are what was asked for");
     assert!(warnings(&samples::empty()).contains("Debug build."));
     let mut lost = samples::rising();
     lost.sweep.as_mut().unwrap().knee_per_sec = None;
