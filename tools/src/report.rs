@@ -1,4 +1,4 @@
-//! Reports for programs: one JSON document, in the file that `--json` names.
+//! Reports in files: JSON for programs, and texts in the form that their readers want.
 
 use crate::failure::Failure;
 use serde::Serialize;
@@ -6,8 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// A report that is to be written when the work is done. Its file is opened before, so that a path which cannot be
-/// written is told before hours of work and not after.
+/// A report that is to be written when the work is done, or piece by piece meanwhile. Its file is opened before, so that
+/// a path which cannot be written is told before hours of work and not after.
 pub(crate) struct Report {
     path: PathBuf,
     file: File,
@@ -19,7 +19,11 @@ pub(crate) struct Report {
 impl Report {
     /// Opens the file, if there is to be one. What it holds stays until the new report is there.
     pub(crate) fn open(path: Option<&Path>) -> Result<Option<Report>, Failure> {
-        let Some(path) = path else { return Ok(None) };
+        path.map(Report::open_at).transpose()
+    }
+
+    /// Opens the file.
+    pub(crate) fn open_at(path: &Path) -> Result<Report, Failure> {
         let made = OpenOptions::new().write(true).create_new(true).open(path);
         let (opened, made) = match made {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -28,25 +32,34 @@ impl Report {
             other => (other, true),
         };
         let file = opened.map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
-        Ok(Some(Report { path: path.into(), file, made, written: false }))
+        Ok(Report { path: path.into(), file, made, written: false })
     }
 
-    /// Writes the report.
-    pub(crate) fn write(mut self, content: &impl Serialize) -> Result<(), Failure> {
-        let name = self.path.display().to_string();
-        let mut text = serde_json::to_vec_pretty(content)
-            .map_err(|error| Failure::failed(format!("cannot make a report for {name}: {error}")))?;
-        text.push(b'\n');
-        self.replace(&text).map_err(|error| Failure::output(&name, &error))?;
-        self.written = true;
-        Ok(())
+    /// Writes the report as JSON.
+    pub(crate) fn write(self, content: &impl Serialize) -> Result<(), Failure> {
+        let mut text = serde_json::to_string_pretty(content)
+            .map_err(|error| Failure::failed(format!("cannot make a report for {}: {error}", self.path.display())))?;
+        text.push('\n');
+        self.write_text(&text)
     }
 
-    fn replace(&mut self, text: &[u8]) -> std::io::Result<()> {
-        if self.file.metadata()?.is_file() {
+    /// Writes the report as it is.
+    pub(crate) fn write_text(mut self, text: &str) -> Result<(), Failure> {
+        self.append(text)
+    }
+
+    /// Writes a piece of the report; the first one replaces what the file held.
+    pub(crate) fn append(&mut self, piece: &str) -> Result<(), Failure> {
+        self.try_append(piece).map_err(|error| Failure::output(&self.path.display().to_string(), &error))
+    }
+
+    fn try_append(&mut self, piece: &str) -> std::io::Result<()> {
+        if !self.written && self.file.metadata()?.is_file() {
             self.file.set_len(0)?;
         }
-        self.file.write_all(text)
+        self.file.write_all(piece.as_bytes())?;
+        self.written = true;
+        Ok(())
     }
 }
 
@@ -55,5 +68,32 @@ impl Drop for Report {
         if self.made && !self.written {
             let _an_empty_file_is_no_harm = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_piece_replaces_and_the_others_follow() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report");
+        std::fs::write(&path, "of a longer run before").unwrap();
+        let mut report = Report::open_at(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "of a longer run before");
+        report.append("one,").unwrap();
+        report.append("two").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one,two");
+        drop(report);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_file_made_for_nothing_goes_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report");
+        drop(Report::open_at(&path).unwrap());
+        assert!(!path.exists());
     }
 }
