@@ -2,6 +2,7 @@
 
 mod floors;
 mod points;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +32,7 @@ pub(crate) fn table(document: &Document) -> String {
         page.line("runs", &format!("{}; what follows is the one of the median throughput", document.runs.len()));
     }
     parts(&mut page, &run.parts);
-    run.parts.iter().for_each(|part| queue(&mut page, part));
+    queue::queues(&mut page, &run.parts);
     commits(&mut page, run);
     shards(&mut page, document, &run.shards);
     stages(&mut page, &run.shards);
@@ -160,60 +161,6 @@ fn parts(page: &mut Page, parts: &[Part]) {
     }
     page.table(&table);
     page.gap();
-}
-
-fn queue(page: &mut Page, part: &Part) {
-    let Some(queue) = &part.queue else { return };
-    let mean_us = part.latency.as_ref().map_or_else(|| "-".into(), |latency| us(latency.mean_ns));
-    let full = match queue.full {
-        0 => String::new(),
-        times => format!("; the engine's queue was full {}", count(times, "time")),
-    };
-    page.line(
-        "queue",
-        &format!(
-            "{}: {} requests in flight on the average; by Little's law {} ({} requests/s × {mean_us} µs){full}",
-            shown(&part.name),
-            digits(queue.mean),
-            digits(queue.by_littles_law),
-            digits(part.requests_per_sec),
-        ),
-    );
-    let Some(offered) = queue.offered_per_sec else { return };
-    let served =
-        if offered > 0.0 { format!(" ({:.1} %)", part.requests_per_sec / offered * 100.0) } else { String::new() };
-    page.line("offered", &format!("{} requests/s, served {}{served}", digits(offered), digits(part.requests_per_sec)));
-    if part.is_beyond() {
-        page.line(
-            "",
-            &format!(
-                "this rate is beyond what was sustained: behind by {} at the end, growing by {}/s; the latencies are \
-                 those of a queue that grows, and would be longer after a longer run",
-                count(queue.behind_end, "request"),
-                digits(queue.behind_growth_per_sec),
-            ),
-        );
-    } else if queue.behind_max > 0 {
-        let (most, end) = (count(queue.behind_max, "request"), grouped(queue.behind_end));
-        page.line("", &format!("behind by {most} at the most, by {end} at the end"));
-    }
-}
-
-/// Below this part of what was offered, what was served is not all.
-const SERVED_MIN: f64 = 0.98;
-/// A queue of what is due in this time is no sign of a rate that is too high.
-const BEHIND_SEC: f64 = 0.02;
-
-impl Part {
-    /// Whether more was offered than was served: some of it not at all, or what could not be sent was not little when
-    /// sending ended, and most of its highest mark is steady growth, not a burst.
-    pub(crate) fn is_beyond(&self) -> bool {
-        let Some(queue) = &self.queue else { return false };
-        let Some(offered) = queue.offered_per_sec else { return false };
-        let grown = queue.behind_growth_per_sec * self.elapsed_sec;
-        let grew = queue.behind_end as f64 > (offered * BEHIND_SEC).max(1.0) && grown > queue.behind_max as f64 / 2.0;
-        grew || self.requests_per_sec < SERVED_MIN * offered
-    }
 }
 
 fn commits(page: &mut Page, run: &Run) {

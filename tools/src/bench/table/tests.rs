@@ -76,15 +76,30 @@ fn a_rate_beyond_the_knee_is_said() {
 }
 
 #[test]
-fn a_burst_that_was_caught_up_with_is_no_growth() {
-    for (most, end, growth) in [(50_000, 0, 5.0), (50_000, 40_000, 100.0), (10, 9, 1.0), (0, 0, 0.0)] {
+fn what_was_caught_up_with_is_no_growth() {
+    for (most, end, beyond) in [(50_000, 0, false), (50_000, 19_999, false), (50_000, 20_001, true), (0, 0, false)] {
         let mut open = open_loop(1e6);
         let queue = open.runs[0].parts[0].queue.as_mut().unwrap();
-        (queue.behind_max, queue.behind_end, queue.behind_growth_per_sec) = (most, end, growth);
+        (queue.behind_max, queue.behind_end) = (most, end);
         let text = table(&open);
         has(&text, &["served 1,000,000 (100.0 %)"]);
-        assert!(!text.contains("beyond what"), "{text}");
+        assert_eq!(text.contains("beyond what"), beyond, "{text}");
     }
+}
+
+#[test]
+fn parts_of_one_queue_are_served_together() {
+    let mut mixed = open_loop(1e6);
+    let parts = &mut mixed.runs[0].parts;
+    parts[0].requests_per_sec = 7e5;
+    let read = Part { name: "read".into(), requests_per_sec: 3e5, queue: None, latency: None, ..parts[0].clone() };
+    parts.push(read);
+    let text = table(&mixed);
+    has(
+        &text,
+        &["queue append, read: 1,001 requests", "700,000/s × 1,000 µs + 300,000/s", "served 1,000,000 (100.0 %)"],
+    );
+    assert!(!text.contains("beyond what"), "{text}");
 }
 
 #[test]
