@@ -17,7 +17,7 @@ static SYNC_FILE_RANGE: AtomicU64 = AtomicU64::new(0);
 static DSYNC_WRITE: AtomicU64 = AtomicU64::new(0);
 
 /// How often each was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Calls {
     fsync: u64,
     fdatasync: u64,

@@ -5,6 +5,7 @@ mod cell;
 mod device;
 mod failure;
 mod flush_count;
+mod interrupt;
 mod measure;
 mod noise;
 mod report;
@@ -15,6 +16,7 @@ use clap::Parser;
 use failure::Failure;
 use measure::{Measured, Verdict, measure};
 use noise::Noise;
+use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,6 +74,15 @@ struct Plan {
     rounds: usize,
 }
 
+/// The JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    payload_bytes: usize,
+    seconds: f64,
+    rounds: usize,
+    measured: &'a [Measured],
+}
+
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -92,15 +103,20 @@ fn run(args: &Args) -> Result<(), Failure> {
         }
         None => None,
     };
-    let all = measure_all(&plan, args)?;
+    interrupt::listen()?;
+    let mut all = Vec::new();
+    let ended = measure_all(&plan, args, &mut all);
+    // Also of a comparison that ended early there is to be had what was measured.
     if let Some(file) = &mut json {
-        let text = serde_json::to_string_pretty(&all).map_err(Failure::doing("cannot write JSON"))?;
+        let (payload_bytes, seconds, rounds) = (args.payload, args.seconds, args.rounds);
+        let report = Report { payload_bytes, seconds, rounds, measured: &all };
+        let text = serde_json::to_string_pretty(&report).map_err(Failure::doing("cannot write JSON"))?;
         writeln!(file, "{text}").map_err(Failure::doing("cannot write JSON"))?;
     }
     let tables = report::Tables { engines: &plan.engines, columns: &plan.columns, all: &all, markdown: args.markdown };
     match write!(std::io::stdout(), "{tables}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::doing("cannot write")(error)),
-        _ => Ok(()),
+        _ => ended,
     }
 }
 
@@ -143,21 +159,25 @@ fn engines(names: &[String]) -> Result<Vec<Engine>, Failure> {
 }
 
 /// In each round each cell is run by every engine, one after the other, so that they meet the same weather; who is first changes.
-fn measure_all(plan: &Plan, args: &Args) -> Result<Vec<Measured>, Failure> {
+fn measure_all(plan: &Plan, args: &Args, all: &mut Vec<Measured>) -> Result<(), Failure> {
     let noise = Noise::new(args.payload);
-    let mut all = Vec::new();
     for round in 0..plan.rounds {
         for &(batch, in_flight) in &plan.columns {
             let cell = Cell { noise: &noise, batch, in_flight, warm_up: WARM_UP, measured: plan.measured };
             for at in 0..plan.engines.len() {
                 let engine = &plan.engines[(at + round) % plan.engines.len()];
-                let measured = measure(engine, &cell, round, &args.dir)?;
+                let measured = measure(engine, &cell, round, &args.dir);
+                if interrupt::asked() {
+                    let done = format!("interrupted after {} cells; what was measured is in the tables", all.len());
+                    return Err(Failure::Failed(done));
+                }
+                let measured = measured?;
                 tell(&measured, plan);
                 all.push(measured);
             }
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 fn tell(measured: &Measured, plan: &Plan) {

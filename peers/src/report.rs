@@ -35,8 +35,9 @@ impl Tables<'_> {
     }
 
     fn latency(&self, engine: &Engine, column: (usize, usize)) -> String {
-        let middle = |of: fn(&Measured) -> f64| median(self.cell(engine, column).map(of).collect()).unwrap_or(f64::NAN);
-        format!("{:.0} / {:.0}", middle(|one| one.commit_p50_us), middle(|one| one.commit_p99_us))
+        let middle = |of: fn(&Measured) -> f64| median(self.cell(engine, column).map(of).collect());
+        let both = middle(|one| one.commit_p50_us).zip(middle(|one| one.commit_p99_us));
+        both.map_or_else(|| "-".into(), |(p50, p99)| format!("{p50:.0} / {p99:.0}"))
     }
 
     fn flushes(&self, engine: &Engine, column: (usize, usize)) -> String {
@@ -45,7 +46,11 @@ impl Tables<'_> {
         let by = if by_device.contains(&true) { " by the device" } else { "" };
         let unproven = self.cell(engine, column).any(|one| one.flushes.verdict == Verdict::Unproven);
         let mark = if unproven { ", unproven" } else { "" };
-        median(flushed).map_or_else(|| "unproven".into(), |per_commit| format!("{per_commit:.3}{by}{mark}"))
+        match median(flushed) {
+            Some(per_commit) => format!("{per_commit:.3}{by}{mark}"),
+            None if unproven => "unproven".into(),
+            None => "-".into(),
+        }
     }
 
     fn table(
@@ -140,6 +145,50 @@ pub(crate) fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flush_count::Calls;
+    use crate::measure::Flushes;
+
+    fn measured(engine: &Engine, round: usize, records_per_s: f64, verdict: Verdict) -> Measured {
+        let calls = Calls::default();
+        let (own_account, device, device_by_others) = (None, Some(150), Some(0));
+        let flushes = Flushes { commits: 100, needed: 100, calls, own_account, device, device_by_others, verdict };
+        let (batch, in_flight, in_flight_used) = (10, 1, 1);
+        let (version, commit_p50_us, commit_p99_us) = ("1.2".into(), 80.0, 120.0);
+        let engine = engine.name;
+        Measured {
+            engine,
+            version,
+            batch,
+            in_flight,
+            in_flight_used,
+            round,
+            records_per_s,
+            commit_p50_us,
+            commit_p99_us,
+            flushes,
+        }
+    }
+
+    #[test]
+    fn the_tables_relate_runs_of_a_round_and_name_who_does_not_flush() {
+        let (ours, theirs) = (&ENGINES[0], &ENGINES[1]);
+        let all = [
+            measured(ours, 0, 100.0, Verdict::Durable),
+            measured(theirs, 0, 200.0, Verdict::NotDurable),
+            measured(theirs, 1, 300.0, Verdict::NotDurable),
+            measured(ours, 1, 600.0, Verdict::Unproven),
+        ];
+        let tables = Tables { engines: &ENGINES[..2], columns: &[(10, 1), (1, 64)], all: &all, markdown: true };
+        let text = tables.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "| records/s, median (min-max) | 10 a commit | 1 a commit, 64 in flight |");
+        assert_eq!(lines[1], "| --- | --- | --- |");
+        assert_eq!(lines[2], "| Diatreme 1.2 | 350 (100-600) | - |");
+        assert_eq!(lines[3], "| raft-engine 1.2 | NOT DURABLE (0.00 flushes a commit): 250 (200-300) | - |");
+        assert_eq!(lines[7], "| raft-engine 1.2 | 1.25 (0.50-2.00) | - |");
+        assert_eq!(lines[11], "| Diatreme 1.2 | 80 / 120 | - |");
+        assert_eq!(lines[16], "| Diatreme 1.2 | 1.500 by the device, unproven | - |");
+    }
 
     #[test]
     fn numbers_have_three_digits() {

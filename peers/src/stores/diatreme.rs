@@ -55,8 +55,8 @@ fn pipeline(mut client: Client, stream: &StreamRef, cell: &Cell<'_>) -> Result<T
     let mut records = Vec::with_capacity(cell.batch);
     let mut in_flight = VecDeque::with_capacity(cell.in_flight);
     let mut next = 0;
-    let clock = Clock::start(cell);
     let mut now = Instant::now();
+    let clock = Clock::start(cell);
     while !(clock.is_over(now) && in_flight.is_empty()) {
         while in_flight.len() < cell.in_flight && !clock.is_over(now) {
             records.clear();
