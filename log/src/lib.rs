@@ -23,6 +23,7 @@ mod recover;
 mod scan;
 mod seal;
 mod stream;
+pub mod timing;
 mod verify;
 mod writer;
 

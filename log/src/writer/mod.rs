@@ -29,6 +29,7 @@ use crate::prepare::Preparation;
 use crate::read::{READ_TOKEN, Reads};
 use crate::seal::{Listed, Sealing};
 use crate::stream::{ActiveRun, Stream, StreamStart};
+use crate::timing::{FrameStages, StageStats, Stages};
 use iobackend::{Buffer, Completion, IoBackend, IoError, Op, OpKind};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ struct InFlight {
     end: u64,
     durable_mark: u64,
     done: bool,
+    stages: FrameStages,
 }
 
 /// What an operation's token stands for: the kind in the upper half, a number in the lower.
@@ -83,6 +85,7 @@ pub struct Log<B> {
     closing: bool,
     pub(crate) reads: Reads,
     stats: LogStats,
+    stages: Stages,
 }
 
 impl<B: IoBackend> Log<B> {
@@ -156,6 +159,7 @@ impl<B: IoBackend> Log<B> {
             closing: false,
             reads: Reads::new(reads),
             stats: LogStats::default(),
+            stages: Stages::new(),
         })
     }
 
@@ -290,6 +294,7 @@ impl<B: IoBackend> Log<B> {
         let Some(mut open) = self.open.take() else {
             return;
         };
+        self.stages.closing();
         let active = &mut self.active;
         // Every frame below the settled mark is durable only where frames are flushed as they are written.
         let durable_mark = if self.config.durable { self.settled } else { self.base.sequence };
@@ -322,13 +327,15 @@ impl<B: IoBackend> Log<B> {
         self.next_sequence += 1;
         let (file, segment, end) = (active.slot, active.header.id, active.cursor);
         self.count(&open, &header);
-        self.in_flight.push_back(InFlight { sequence: header.sequence, segment, end, durable_mark, done: false });
+        let (sequence, stages) = (header.sequence, self.stages.closed());
+        self.in_flight.push_back(InFlight { sequence, segment, end, durable_mark, done: false, stages });
         let OpenFrame { buffer, mut table, .. } = open;
         table.clear();
         self.spare_table = table;
         let kind = OpKind::Write { file, at, buffer, len, durable: self.config.durable };
-        let refused = self.backend.submit(Op { token: token::FRAME | header.sequence, kind }).is_err();
+        let refused = self.backend.submit(Op { token: token::FRAME | sequence, kind }).is_err();
         assert!(!refused, "IO_DEPTH has room for every frame in flight");
+        self.stages.submitted();
     }
 
     fn count(&mut self, open: &OpenFrame, header: &FrameHeader) {
@@ -348,13 +355,16 @@ impl<B: IoBackend> Log<B> {
     /// Returns whether anything happened.
     pub fn reap(&mut self, now: u64) -> bool {
         let mut completions = std::mem::take(&mut self.completions);
+        self.stages.polling(|| self.backend.in_flight());
         self.backend.poll(&mut completions);
         let progress = !completions.is_empty();
+        self.stages.polled(|| self.backend.in_flight(), progress);
         for completion in completions.drain(..) {
             self.take_in(completion, now);
         }
         self.completions = completions;
         self.work_in_background(now);
+        self.stages.reaped(progress);
         progress
     }
 
@@ -401,6 +411,7 @@ impl<B: IoBackend> Log<B> {
             self.settled_end = (frame.segment, frame.end);
             self.settled_at = now;
             self.marked = self.marked.max(frame.durable_mark);
+            self.stages.settled(frame.stages);
             self.in_flight.pop_front();
         }
     }
@@ -492,6 +503,18 @@ impl<B: IoBackend> Log<B> {
     #[must_use]
     pub fn stats(&self) -> LogStats {
         self.stats
+    }
+
+    /// The observer of where time goes, for the shard's share of it.
+    #[inline]
+    pub fn stages(&mut self) -> &mut Stages {
+        &mut self.stages
+    }
+
+    /// Where time went; nothing without the feature `timing`.
+    #[must_use]
+    pub fn stage_stats(&self) -> Option<StageStats> {
+        self.stages.stats()
     }
 
     /// A segment that this incarnation has left.
