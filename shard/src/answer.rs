@@ -47,7 +47,10 @@ impl<B: IoBackend> Shard<B> {
             self.pending.pop_front();
             self.hand_out(port as usize, answer);
         }
-        self.publish()
+        self.log.stages().publishing(self.staged);
+        let published = self.publish();
+        self.log.stages().published(published);
+        published
     }
 
     #[inline]

@@ -4,11 +4,12 @@ use crate::answer::{Answer, stage};
 use crate::limits::{BATCH_BYTES, BATCH_REQUESTS, READ_BYTES_MAX, TURN_BYTES, TURN_REQUESTS};
 use crate::read::QueuedRead;
 use crate::shard::{Attached, Shard};
-use crate::wire::{Done, Failure, Reply, decode, demand, token};
+use crate::wire::{Done, Failure, Reply, decode, demand, stamp, token};
 use iobackend::IoBackend;
 use kernel::{Command, Payload, RecordEffect, ReplyEffect, StreamSlot, TenantId};
 use log::format::frame::RecordHeader;
 use log::limits::REQUEST_RECORDS_BYTES_MAX;
+use log::timing::Awaits;
 use log::{Room, StreamStart};
 use spsc::{ByteProducer, ReserveError};
 
@@ -60,6 +61,7 @@ impl<B: IoBackend> Shard<B> {
             let end = self.drain_next(at, now, &mut drained);
             idle = if matches!(end, End::Limit) { 0 } else { idle + 1 };
         }
+        self.log.stages().drained();
         self.last_drained = at;
         if still {
             self.waiting = first;
@@ -115,6 +117,7 @@ impl<B: IoBackend> Shard<B> {
             let Some(message) = batch.peek() else {
                 return End::Empty;
             };
+            self.log.stages().request();
             let tried = match page.take() {
                 None => match decode(message) {
                     Ok((command, named)) => self.take(&command, named, message, now, &mut port.data),
@@ -132,6 +135,8 @@ impl<B: IoBackend> Shard<B> {
                     return end;
                 }
             };
+            let awaits = awaits(outcome.after, self.log.sequence());
+            self.log.stages().taken(stamp(message), awaits);
             let answer = outcome.answer.into_answer(token(message));
             match (outcome.after, answer) {
                 (Some(sequence), answer) => {
@@ -183,7 +188,9 @@ impl<B: IoBackend> Shard<B> {
             None => self.kernel.apply(0, command, now, &mut self.effects),
             Some(tenant) => self.kernel.apply_named(0, tenant, command, now, &mut self.effects),
         }
+        self.log.stages().applied();
         self.seal(message);
+        self.log.stages().sealed();
         let Some(&ReplyEffect { slot, outcome, .. }) = self.effects.replies.first() else {
             unreachable!("the kernel gives one reply for each command");
         };
@@ -338,6 +345,16 @@ impl Prepared {
             Prepared::Reply(outcome) => Answer::Reply(Reply { token, outcome }),
             Prepared::Read(read) => Answer::Read(QueuedRead { token, ..read }),
         }
+    }
+}
+
+/// What an answer waits for, as far as it is timed.
+#[inline]
+fn awaits(after: Option<u64>, open_frame: u64) -> Awaits {
+    match after {
+        Some(frame) if frame == open_frame => Awaits::OpenFrame,
+        Some(_) => Awaits::OlderFrame,
+        None => Awaits::Publishing,
     }
 }
 

@@ -5,6 +5,7 @@
 //! state. Time comes in as an argument; so does everything else that is not the shard's own.
 //!
 //! Deliberately absent: threads, clocks, and waiting. Who calls `turn`, and what it does between turns, is the host's choice.
+//! (The observer that [`log::timing`] may be reads a clock, and decides nothing.)
 
 use crate::answer::{Answer, Pending};
 use crate::drain::Page;
@@ -16,6 +17,7 @@ use iobackend::IoBackend;
 use kernel::{Effects, Kernel};
 use log::format::segment::Base;
 use log::limits::{PREPARE_RETRY_NS, READS_IN_FLIGHT};
+use log::timing::StageStats;
 use log::{Log, LogError, LogFailure, LogStats};
 use spsc::Consumer;
 use std::collections::VecDeque;
@@ -60,6 +62,8 @@ pub struct ShardStats {
     pub refused: u64,
     /// What the log did.
     pub log: LogStats,
+    /// Where time went, with the feature `timing`.
+    pub stages: Option<StageStats>,
 }
 
 /// A client's place in the shard.
@@ -173,6 +177,7 @@ impl<B: IoBackend> Shard<B> {
 
     /// One round of the six steps.
     pub fn turn(&mut self, now: u64) -> Progress {
+        self.log.stages().turn();
         self.attach();
         let drained = self.drain(now);
         self.grouping.drained(drained.requests, drained.rings_empty, now);
@@ -186,6 +191,7 @@ impl<B: IoBackend> Shard<B> {
             self.grouping.answered(now);
         }
         let read = self.read();
+        self.log.stages().read(read);
         let in_flight = self.log.in_flight() > 0;
         // Held open for a moment, with nothing in flight that would end a sleep.
         let held = self.log.open_bytes() > 0 && self.log.frames_in_flight() == 0 && self.log.failure().is_none();
@@ -220,7 +226,8 @@ impl<B: IoBackend> Shard<B> {
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> ShardStats {
-        ShardStats { requests: self.requests, refused: self.refused, log: self.log.stats() }
+        let (log, stages) = (self.log.stats(), self.log.stage_stats());
+        ShardStats { requests: self.requests, refused: self.refused, log, stages }
     }
 
     /// Answers what was taken, reads too, then closes the log. Not answered are requests still in the rings, lists that wait,

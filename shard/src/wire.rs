@@ -7,9 +7,11 @@ use iobackend::IoError;
 use kernel::{Command, Malformed, NAME_BYTES_MAX, Records, Refusal, StreamId, TenantId};
 use log::SegmentId;
 use log::format::frame::RECORD_HEADER_BYTES;
+use log::timing::{self, STAMP_BYTES};
 
-/// Bytes of a request before its body.
-pub const HEADER_BYTES: usize = 40;
+/// Bytes of a request before its body: the fixed part, and the time of sending if stages are timed.
+pub const HEADER_BYTES: usize = FIXED_BYTES + STAMP_BYTES;
+const FIXED_BYTES: usize = 40;
 /// Bytes of a record in read data before its payload.
 pub const RECORD_BYTES: usize = 32;
 
@@ -156,6 +158,7 @@ impl Request<'_> {
         out[24..32].copy_from_slice(&fixed.a.to_le_bytes());
         out[32..36].copy_from_slice(&fixed.b.to_le_bytes());
         out[36..40].copy_from_slice(&fixed.c.to_le_bytes());
+        timing::stamp(&mut out[FIXED_BYTES..HEADER_BYTES]);
         match self {
             Request::Append { records, .. } => {
                 let mut at = HEADER_BYTES;
@@ -229,6 +232,12 @@ impl Request<'_> {
 #[inline]
 pub(crate) fn token(message: &[u8]) -> u64 {
     message.first_chunk().map_or(0, |raw| u64::from_le_bytes(*raw))
+}
+
+/// When a request was sent, as the client stamped it; empty if it is too short for that.
+#[inline]
+pub(crate) fn stamp(message: &[u8]) -> &[u8] {
+    message.get(FIXED_BYTES..HEADER_BYTES).unwrap_or(&[])
 }
 
 /// A command, and the name and id of its tenant if it goes by the name.

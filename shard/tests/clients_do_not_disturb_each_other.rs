@@ -4,7 +4,7 @@ mod harness;
 
 use diatreme_shard::limits::{BATCH_BYTES, BATCH_REQUESTS, HELD_TURNS_MAX, HOLD_MAX_NS, TURN_BYTES, TURN_REQUESTS};
 use diatreme_shard::port;
-use diatreme_shard::wire::{Done, Failure, Request};
+use diatreme_shard::wire::{Done, Failure, HEADER_BYTES, Request};
 use harness::{Client, Rig, TENANT, append, appended, bell, directory, read, tenant};
 use kernel::StreamId;
 use std::sync::Arc;
@@ -375,13 +375,13 @@ fn hostile_bytes_are_answered_with_refusals() {
     }
     // The longest message that the ring takes, and one of very many records.
     let max = hostile.port.requests.message_bytes_max();
-    for records in [1_u32, 4096, u32::MAX, ((max - 40) / 4) as u32] {
+    for records in [1_u32, 4096, u32::MAX, ((max - HEADER_BYTES) / 4) as u32] {
         let mut message = vec![0; max];
-        append(stream, &[]).encode(1, &mut message[..40]);
+        append(stream, &[]).encode(1, &mut message[..HEADER_BYTES]);
         message[32..36].copy_from_slice(&records.to_le_bytes());
-        message[40..44].copy_from_slice(&((max - 44) as u32).to_le_bytes());
+        message[HEADER_BYTES..][..4].copy_from_slice(&((max - HEADER_BYTES - 4) as u32).to_le_bytes());
         if records > 4096 {
-            message[40..].fill(0);
+            message[HEADER_BYTES..].fill(0);
         }
         hostile.port.requests.reserve(max).unwrap().copy_from_slice(&message);
         hostile.port.requests.commit();
