@@ -60,19 +60,15 @@ fn quota(facts: &Facts) -> Line {
     let subject = subject("cpu_quota", "CPU quota");
     let group = &facts.machine.limits.group;
     match &group.quota {
-        Some(quota) => match quota.cpus {
-            None => subject.good("none", "the group is never stopped"),
-            Some(cpus) => {
-                let unlimited = if quota.file.ends_with("cpu.max") { "max" } else { "-1" };
-                let why = "a group that has used it up stands still until the period ends";
-                subject
-                    .bad(format!("{cpus:.1} CPUs"), why)
-                    .change(format!("echo {unlimited} | sudo tee {}", quota.file))
-            }
-        },
+        Some(quota) if quota.cpus.is_finite() => {
+            let unlimited = if quota.file.ends_with("cpu.max") { "max" } else { "-1" };
+            let why = "a group that has used it up stands still until the period ends";
+            let change = format!("echo {unlimited} | sudo tee {}", quota.file);
+            subject.bad(format!("{:.1} CPUs", quota.cpus), why).change(change)
+        }
         // The topmost group has none to set.
-        None if group.present => subject.good("none", "the group is never stopped"),
-        None => subject.unread(),
+        _ if group.present => subject.good("none", "the group is never stopped"),
+        _ => subject.unread(),
     }
 }
 
@@ -100,7 +96,7 @@ fn memory(facts: &Facts) -> Line {
     let subject = subject("group_memory", "memory of the group");
     let group = &facts.machine.limits.group;
     let wanted = shards(facts) * ARENA_BYTES as u64;
-    match &group.memory_bytes {
+    match &group.memory {
         Some(limit) if limit.bytes == u64::MAX => subject.good("unlimited", "no limit to be stopped at"),
         Some(limit) if limit.bytes / 4 >= wanted => {
             subject.good(amount(limit.bytes), format!("the shards' buffers take {}", amount(wanted)))

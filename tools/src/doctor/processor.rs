@@ -67,6 +67,9 @@ fn siblings(facts: &Facts) -> Line {
         let why = format!("two shards share a core, of {}: name one thread of each", cpus::list(&shared));
         return subject.bad(found, why);
     }
+    if shards.is_empty() {
+        return subject.fair(found, "all CPUs are of one core");
+    }
     if beside.is_empty() {
         return subject.good(found, "those of the shards are offline");
     }

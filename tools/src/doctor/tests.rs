@@ -100,6 +100,8 @@ fn appliance() -> Tree {
         ("proc/self/mountinfo", "27 1 253:0 / / rw,relatime - ext4 /dev/mapper/vg-root rw\n"),
         ("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory\n"),
         ("sys/fs/cgroup/system.slice/front.service/cpu.max", "max 100000\n"),
+        ("sys/fs/cgroup/system.slice/front.service/cpuset.cpus.effective", "4-7\n"),
+        ("sys/fs/cgroup/system.slice/front.service/cpuset.cpus.partition", "isolated\n"),
         ("sys/fs/cgroup/system.slice/cpu.max", "max 100000\n"),
         ("sys/fs/cgroup/system.slice/memory.max", "max\n"),
         ("sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n"),
@@ -184,6 +186,7 @@ fn a_server_that_was_set_up_is_told_what_is_left_to_do() {
     judged.is("open_files", Verdict::Good, "1,024");
     judged.is("locked_memory", Verdict::Fair, "8 MiB");
     judged.is("cpu_quota", Verdict::Good, "none");
+    judged.is("cpuset", Verdict::Good, "4-7");
     assert_eq!((judged.0.summary.bad, judged.0.summary.unknown), (1, 0), "{}", judged.text());
     let setup = &judged.0.setup;
     assert_eq!((setup.smt, setup.numa_nodes, setup.memory_bytes), (2, 2, 263_927_444 * 1024));
@@ -213,6 +216,55 @@ fn shards_on_the_wrong_cores_of_it_are_named() {
     let judged = judge(&[4, 5]);
     judged.is("cores", Verdict::Bad, "12 of 16 online: 0-3,8-15");
     assert_eq!(judged.line("cores").change, "sudo taskset -cp 0-15 $$");
+}
+
+/// A guest with two cores and a disk with one queue, whose interrupts may go anywhere and do go to CPU 1.
+fn guest() -> Tree {
+    let tree = Tree::new(&[
+        ("proc/cpuinfo", "model name\t: EPYC\nflags\t\t: fpu sha_ni aes hypervisor\n"),
+        ("proc/self/status", "Cpus_allowed_list:\t0-1\n"),
+        ("proc/cmdline", "console=ttyS0\n"),
+        ("proc/self/mountinfo", "27 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw,discard\n"),
+        ("proc/irq/36/smp_affinity_list", "0-1\n"),
+        ("proc/irq/36/effective_affinity_list", "1\n"),
+        ("sys/devices/system/clocksource/clocksource0/available_clocksource", "tsc kvm-clock\n"),
+        ("sys/devices/system/cpu/online", "0-1\n"),
+        ("sys/devices/system/cpu/isolated", "\n"),
+        ("sys/devices/pci0/00:02.0/numa_node", "-1\n"),
+        ("sys/devices/pci0/00:02.0/msi_irqs/35", "msix\n"),
+        ("sys/devices/pci0/00:02.0/msi_irqs/36", "msix\n"),
+        ("sys/devices/pci0/00:02.0/virtio1/block/vda/queue/rotational", "1\n"),
+        ("sys/devices/pci0/00:02.0/virtio1/block/vda/queue/scheduler", "none [mq-deadline] kyber\n"),
+        ("sys/devices/pci0/00:02.0/virtio1/block/vda/queue/write_cache", "write back\n"),
+        ("sys/devices/pci0/00:02.0/virtio1/block/vda/queue/fua", "0\n"),
+        ("sys/devices/pci0/00:02.0/virtio1/block/vda/vda1/partition", "1\n"),
+        (
+            "proc/interrupts",
+            "      CPU0  CPU1\n 35: 0 1 PCI-MSIX 0-edge virtio1-config\n 36: 3 47340 PCI-MSIX 1-edge virtio1-req.0\n",
+        ),
+    ]);
+    tree.link("sys/dev/block/254:1", "../../devices/pci0/00:02.0/virtio1/block/vda/vda1");
+    tree
+}
+
+#[test]
+fn a_shard_that_takes_the_disks_interrupts_is_told_where_to_send_them() {
+    let tree = guest();
+    let judge = |cores| tree.judge("/srv", &cores, &measured(ring(), 200_000, 250.0));
+    let judged = judge(Cores::List(vec![1]));
+    judged.is("interrupts", Verdict::Fair, "irq 36, virtio1-req.0: CPU 1");
+    assert_eq!(judged.line("interrupts").change, "echo 0 | sudo tee /proc/irq/36/smp_affinity_list");
+    assert_eq!(judged.0.setup.disk_interrupt_cpus, [1]);
+    judge(Cores::List(vec![0])).is("interrupts", Verdict::Good, "irq 36, virtio1-req.0: CPU 1");
+    assert_eq!(judge(Cores::List(vec![0, 1])).line("interrupts").change, "", "there is nowhere to send them");
+    judged.is("hypervisor", Verdict::Fair, "KVM");
+    judged.is("device", Verdict::Unknown, "vda");
+    judged.is("write_cache", Verdict::Fair, "write back, no FUA");
+    judged.is("scheduler", Verdict::Fair, "mq-deadline");
+    assert_eq!(judged.line("scheduler").change, "echo none | sudo tee /sys/block/vda/queue/scheduler");
+    judged.is("mount_options", Verdict::Fair, "discard");
+    judged.is("nohz_full", Verdict::Fair, "not in this kernel");
+    assert!(judged.line("isolated").change.starts_with("# add to the kernel's command line: isolcpus="));
 }
 
 /// A container with half a CPU, no ring, and its data in its own layer.

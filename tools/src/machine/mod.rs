@@ -4,6 +4,7 @@
 //! Every parser is a function of text, and all reading goes through a [`Root`], so that the facts of machines which are
 //! not this one can be tested. Nothing here is an error: what cannot be read is not known.
 
+mod cgroup;
 pub(crate) mod cpus;
 pub(crate) mod interrupts;
 mod kernel;
