@@ -47,6 +47,8 @@ pub use recovery::RecoveryReport;
 pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
 /// Ids, and why the state machine refuses.
 pub use kernel::{Refusal, StreamId, TenantId};
+/// Where time goes, with the feature `timing`.
+pub use log::timing::{Log2Histogram, Stage, StageStats, StageTime, Step};
 /// What is wrong with a log or a manifest, and where.
 pub use log::{BadCopy, Cause, Damage, Fault, LogError, LogStats, Loss, SegmentId, Torn};
 /// Where tenants live.
