@@ -1,6 +1,6 @@
 //! Bars: where a record's time goes, and a run beside its floors.
 
-use super::canvas::{Anchor, Canvas, Layout, Plot, figure, fits, style};
+use super::canvas::{Anchor, Canvas, Caption, Layout, Plot, figure, fits, style};
 use super::scale::Scale;
 use super::text::{escaped, latency, number, number_tick, percent};
 use crate::bench::document::{Run, Stage, Stages};
@@ -28,12 +28,13 @@ pub(super) fn floors(run: &Run) -> String {
         format!("{}: {} records/s{end}", bar.name, number(bar.records_per_sec))
     };
     let sentences = bars.iter().map(sentence).collect::<Vec<_>>().join("; ");
-    figure(
-        "Beside the floors",
-        "What the machine allows without the engine, measured in the same run.",
-        &format!("Throughput beside the floors. {sentences}."),
-        |layout| draw_floors(layout, &bars),
-    )
+    let caption = Caption {
+        heading: "Beside the floors",
+        note: "What the machine allows without the engine, measured in the same run.",
+        says: format!("Throughput beside the floors. {sentences}."),
+        ..Caption::default()
+    };
+    figure(&caption, |layout| draw_floors(layout, &bars))
 }
 
 fn floor_bars(run: &Run) -> Vec<Bar> {
@@ -83,51 +84,64 @@ fn draw_floors(layout: Layout, bars: &[Bar]) -> Canvas {
     canvas
 }
 
+/// The stages of a shard.
+struct Staged<'a> {
+    shard: usize,
+    records: u64,
+    stages: &'a [Stage],
+}
+
 /// Where the time of each shard's records goes; nothing without figures of stages.
 pub(super) fn stages(run: &Run) -> String {
-    let shards: Vec<(usize, &Stages)> =
-        run.shards.iter().enumerate().filter_map(|(at, shard)| Some((at, shard.stages.as_ref()?))).collect();
-    let latency_of = |stages: &Stages| stages.latency.clone();
-    let processor_of = |stages: &Stages| stages.processor.clone();
-    let view = |heading: &str, note: &str, of: &dyn Fn(&Stages) -> Vec<Stage>| {
-        let bars: Vec<(usize, Vec<Stage>)> = shards.iter().map(|(at, stages)| (*at, of(stages))).collect();
-        breakdown(heading, note, &bars)
-    };
-    view("A record's latency, by stage", "The mean of all records, in the order in which they pass.", &latency_of)
-        + &view("A shard's processor time, by stage", "For each record.", &processor_of)
+    let note = "The mean of all records, in the order in which they pass.";
+    let latency = staged(run, |stages| &stages.latency);
+    let processor = staged(run, |stages| &stages.processor);
+    breakdown("A record's latency, by stage", note, &latency)
+        + &breakdown("A shard's processor time, by stage", "For each record.", &processor)
+}
+
+fn staged(run: &Run, view: fn(&Stages) -> &[Stage]) -> Vec<Staged<'_>> {
+    let shards = run.shards.iter().enumerate();
+    let with_stages = shards.filter_map(|(shard, counts)| Some((shard, counts.records, counts.stages.as_ref()?)));
+    with_stages.map(|(shard, records, stages)| Staged { shard, records, stages: view(stages) }).collect()
 }
 
 fn total(stages: &[Stage]) -> f64 {
     stages.iter().map(|stage| stage.ns_per_record).filter(|ns| ns.is_finite()).sum()
 }
 
-fn breakdown(heading: &str, note: &str, bars: &[(usize, Vec<Stage>)]) -> String {
-    if bars.iter().all(|(_, stages)| stages.is_empty()) {
+fn breakdown(heading: &str, note: &str, shards: &[Staged<'_>]) -> String {
+    if shards.iter().all(|staged| staged.stages.is_empty()) {
         return String::new();
     }
-    let means = means(bars);
-    let whole = total(&means).max(f64::MIN_POSITIVE);
+    let means = means(shards);
     let sentences: Vec<String> =
         means.iter().map(|stage| format!("{} {}", stage.name, latency(stage.ns_per_record))).collect();
-    let sentence = format!("{heading}: {}.", sentences.join(", "));
-    let figure = figure(heading, note, &sentence, |layout| draw_breakdown(layout, bars, &means));
-    let mut rows = String::new();
+    let says = format!("{heading}: {}.", sentences.join(", "));
+    let caption = Caption { heading, note, says, legend: legend(&means) };
+    figure(&caption, |layout| draw_breakdown(layout, shards, &means))
+}
+
+fn legend(means: &[Stage]) -> String {
+    let whole = total(means).max(f64::MIN_POSITIVE);
+    let mut html = String::from("<ul class=\"legend\">");
     for (at, stage) in means.iter().enumerate() {
         let (class, name) = (style(at), escaped(&stage.name));
         let (ns, part) = (latency(stage.ns_per_record), percent(stage.ns_per_record / whole));
         let _infallible =
-            write!(rows, "<li><i class=\"swatch {class}\"></i>{name} <b>{ns}</b> <span>{part}</span></li>");
+            write!(html, "<li><i class=\"swatch {class}\"></i>{name} <b>{ns}</b> <span>{part}</span></li>");
     }
-    // The legend belongs to the figure.
-    figure.replace("</figure>", &format!("<ul class=\"legend\">{rows}</ul></figure>"))
+    html + "</ul>"
 }
 
-/// The mean of each stage over all shards, in the order of the first that has it.
-fn means(bars: &[(usize, Vec<Stage>)]) -> Vec<Stage> {
+/// The mean of each stage over the records of all shards, in the order of the first that has it.
+fn means(shards: &[Staged<'_>]) -> Vec<Stage> {
+    // A shard without records has no time to tell either, but each counts if none has any.
+    let weight = |staged: &Staged<'_>| staged.records.max(1) as f64;
+    let all: f64 = shards.iter().map(weight).sum();
     let mut means: Vec<Stage> = Vec::new();
-    let share = 1.0 / bars.len() as f64;
-    for stage in bars.iter().flat_map(|(_, stages)| stages) {
-        let ns = if stage.ns_per_record.is_finite() { stage.ns_per_record * share } else { 0.0 };
+    for (staged, stage) in shards.iter().flat_map(|staged| staged.stages.iter().map(move |stage| (staged, stage))) {
+        let ns = if stage.ns_per_record.is_finite() { stage.ns_per_record * weight(staged) / all } else { 0.0 };
         match means.iter_mut().find(|mean| mean.name == stage.name) {
             Some(mean) => mean.ns_per_record += ns,
             None => means.push(Stage { name: stage.name.clone(), ns_per_record: ns }),
@@ -136,17 +150,17 @@ fn means(bars: &[(usize, Vec<Stage>)]) -> Vec<Stage> {
     means
 }
 
-fn draw_breakdown(layout: Layout, bars: &[(usize, Vec<Stage>)], order: &[Stage]) -> Canvas {
-    let bottom = 8.0 + ROW * bars.len() as f64;
+fn draw_breakdown(layout: Layout, shards: &[Staged<'_>], order: &[Stage]) -> Canvas {
+    let bottom = 8.0 + ROW * shards.len() as f64;
     let plot = Plot { left: 62.0, right: layout.width - 68.0, top: 8.0, bottom };
     let mut canvas = Canvas::new(layout.width, bottom + 4.0);
-    let x = Scale::linear_to(bars.iter().map(|(_, stages)| total(stages)).fold(0.0, f64::max), plot.x());
+    let x = Scale::linear_to(shards.iter().map(|staged| total(staged.stages)).fold(0.0, f64::max), plot.x());
     let mut top = plot.top + (ROW - BAR) / 2.0;
-    for (shard, stages) in bars {
+    for Staged { shard, stages, .. } in shards {
         let base = top + BAR / 2.0 + 4.0;
         canvas.text("label", Anchor::End, (plot.left - 10.0, base), &format!("shard {shard}"));
         let mut sum = 0.0;
-        for stage in stages {
+        for stage in *stages {
             let from = x.place(sum);
             sum += if stage.ns_per_record.is_finite() { stage.ns_per_record } else { 0.0 };
             let width = x.place(sum) - from;

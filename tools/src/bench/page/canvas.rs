@@ -1,4 +1,5 @@
-//! SVG: the shapes of a chart, its axes and its labels. Colours and strokes are the style sheet's; a class names the role.
+//! SVG: the shapes of a chart, its axes and its labels. Colours and strokes are the style sheet's; a class names the
+//! role.
 
 use super::scale::Scale;
 use super::text::{escaped, trimmed};
@@ -23,12 +24,26 @@ pub(super) struct Layout {
 
 const LAYOUTS: [Layout; 2] = [Layout { width: 640.0, narrow: false }, Layout { width: 380.0, narrow: true }];
 
-/// A drawing with a heading and a line that says how to read it, in both layouts; `says` tells it to who does not see it.
-pub(super) fn figure(heading: &str, note: &str, says: &str, draw: impl Fn(Layout) -> Canvas) -> String {
-    let mut html = format!("<figure><figcaption><h3>{}</h3><p>{}</p></figcaption>", escaped(heading), escaped(note));
+/// What stands around a drawing.
+#[derive(Default)]
+pub(super) struct Caption<'a> {
+    pub(super) heading: &'a str,
+    /// How to read it.
+    pub(super) note: &'a str,
+    /// The drawing in sentences, for who does not see it.
+    pub(super) says: String,
+    /// HTML below it.
+    pub(super) legend: String,
+}
+
+/// A drawing in both layouts.
+pub(super) fn figure(caption: &Caption<'_>, draw: impl Fn(Layout) -> Canvas) -> String {
+    let (heading, note) = (escaped(caption.heading), escaped(caption.note));
+    let mut html = format!("<figure><figcaption><h3>{heading}</h3><p>{note}</p></figcaption>");
     for layout in LAYOUTS {
-        html.push_str(&draw(layout).finish(if layout.narrow { "narrow" } else { "wide" }, says));
+        html.push_str(&draw(layout).finish(if layout.narrow { "narrow" } else { "wide" }, &caption.says));
     }
+    html.push_str(&caption.legend);
     html.push_str("</figure>\n");
     html
 }
@@ -145,7 +160,8 @@ impl Canvas {
         let [x, y, width, height] = [x, y, width.max(0.0), height.max(0.0)].map(pixels);
         let says = escaped(says);
         self.push(format_args!(
-            "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"><title>{says}</title></rect>"
+            "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\">\
+             <title>{says}</title></rect>"
         ));
     }
 
@@ -187,7 +203,7 @@ impl Canvas {
         self.line("base", (plot.left, plot.bottom), (plot.right, plot.bottom));
     }
 
-    /// Base line and grid with their values below, and at the right end what they are values of; the places of the grid.
+    /// Base line and grid with their values below, and at the right end what they are values of. Where the grid is.
     pub(super) fn x_axis(&mut self, plot: Plot, scale: &Scale, title: &str, name: impl Fn(f64) -> String) -> Vec<f64> {
         // By their own width.
         let widest = scale.ticks(30.0).iter().map(|tick| text_width(&name(*tick))).fold(0.0, f64::max);
@@ -224,7 +240,8 @@ impl Canvas {
         let (width, height, says) = (pixels(self.width), pixels(self.height), escaped(says));
         let Canvas { body, .. } = self;
         format!(
-            "<svg class=\"{class}\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{says}\">{body}</svg>"
+            "<svg class=\"{class}\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+             aria-label=\"{says}\">{body}</svg>"
         )
     }
 }

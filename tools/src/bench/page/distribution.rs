@@ -1,7 +1,7 @@
-//! The distribution of latency, twice: as the fraction that took no longer, which shows the bulk, and by percentiles, which
-//! spreads out the tail.
+//! The distribution of latency, twice: as the fraction that took no longer, which shows the bulk, and by percentiles,
+//! which spreads out the tail.
 
-use super::canvas::{Anchor, Canvas, EndLabel, Layout, Mark, Place, Plot, figure, style, text_width};
+use super::canvas::{Anchor, Canvas, Caption, EndLabel, Layout, Mark, Place, Plot, figure, style, text_width};
 use super::scale::Scale;
 use super::text::{latency, latency_tick, quantile};
 use crate::bench::document::{Latency, Part};
@@ -42,19 +42,20 @@ pub(super) fn charts(parts: &[Part], device: Option<&DeviceFloor>) -> String {
         format!("{}: half took at most {p50}, 99 % at most {p99}, 99.9 % at most {p999}.", part.name)
     };
     let sentences = timed.iter().map(sentence).collect::<Vec<_>>().join(" ");
-    let ecdf = figure(
-        "Latency, cumulative",
-        "The part of all requests that took no longer. Logarithmic axis.",
-        &format!("Cumulative distribution of latency. {sentences}"),
-        |layout| draw_ecdf(layout, &timed, device),
-    );
-    let spectrum = figure(
-        "Latency by percentile",
-        "From the median on; each step to the right leaves a tenth of the requests.",
-        &format!("Latency by percentile. {sentences}"),
-        |layout| draw_spectrum(layout, &timed, device),
-    );
-    ecdf + &spectrum
+    let ecdf = Caption {
+        heading: "Latency, cumulative",
+        note: "The part of all requests that took no longer. Logarithmic axis.",
+        says: format!("Cumulative distribution of latency. {sentences}"),
+        ..Caption::default()
+    };
+    let spectrum = Caption {
+        heading: "Latency by percentile",
+        note: "From the median on; each step to the right leaves a tenth of the requests.",
+        says: format!("Latency by percentile. {sentences}"),
+        ..Caption::default()
+    };
+    figure(&ecdf, |layout| draw_ecdf(layout, &timed, device))
+        + &figure(&spectrum, |layout| draw_spectrum(layout, &timed, device))
 }
 
 fn all_ns(timed: &Timed<'_>, device: Option<&DeviceFloor>) -> Vec<f64> {

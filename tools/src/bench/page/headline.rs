@@ -1,4 +1,4 @@
-//! What a reader sees first: what was measured, what is to be known before believing it, and the few figures that count.
+//! What a reader sees first: what was measured, what is to be known before believing it, and the figures that count.
 
 use super::rate_unit;
 use super::text::{bytes_per_sec, date, escaped, latency, number, percent, seconds, times};
@@ -88,9 +88,9 @@ fn queue_warning(run: &Run) -> Option<String> {
             let (served, offered) = (number(served), number(offered));
             let (growth, end) = (number(*behind_growth_per_sec), grouped(*behind_end));
             format!(
-                "{}: {served} of {offered} requests/s were served. The queue of those that were due and could not be sent \
-                 grew by {growth} a second, to {end} at the end. Latency counts from when they were due, and rises with the \
-                 length of the run.",
+                "{}: {served} of {offered} requests/s were served. The queue of those that were due and could not be \
+                 sent grew by {growth} a second, to {end} at the end. Latency counts from when they were due, and \
+                 rises with the length of the run.",
                 part.name
             )
         })

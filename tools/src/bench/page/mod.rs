@@ -1,8 +1,8 @@
-//! The report as one page: everything that a run found, drawn. It needs nothing but itself: no network, no font, no script; the
-//! policy in its head forbids them.
+//! The report as one page: everything that a run found, drawn. It needs nothing but itself: no network, no font, no
+//! script; the policy in its head forbids them.
 //!
-//! Charts are SVG, drawn here from the [`Document`]; the style sheet gives them their colours, light or dark. All text is
-//! escaped where it is put into an element, never before, and no number is written that is none.
+//! Charts are SVG, drawn here from the [`Document`]; the style sheet gives them their colours, light or dark. All text
+//! is escaped where it is put into an element, never before, and no number is written that is none.
 
 mod bars;
 mod canvas;

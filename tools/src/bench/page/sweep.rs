@@ -1,8 +1,8 @@
 //! The curve of a sweep: what latency costs each throughput, up to the knee and beyond.
 
-use super::canvas::{Anchor, Canvas, EndLabel, Layout, Mark, Plot, figure, text_width};
+use super::canvas::{Anchor, Canvas, Caption, EndLabel, Layout, Mark, Plot, figure, text_width};
 use super::scale::Scale;
-use super::text::{latency, latency_tick, number, number_tick};
+use super::text::{latency, latency_tick, number, number_tick, times};
 use crate::bench::document::{Point, Sweep};
 
 /// A percentile: its name, style and mark, and where a point has it.
@@ -20,23 +20,23 @@ pub(super) fn chart(sweep: &Sweep, unit: &str) -> String {
         return String::new();
     }
     let knee = match sweep.knee_per_sec {
-        Some(knee) => format!("The highest sustained rate is {} {unit}", number(knee)),
-        None => "No rate was sustained".into(),
+        Some(knee) => format!("The highest rate that was sustained is {} {unit}.", number(knee)),
+        None => "No rate was sustained.".into(),
     };
-    let device = match (&sweep.device_at_half, sweep.p99_at_half_of_device) {
-        (Some(device), Some(ratio)) => format!(
-            "; at half of it p99 is {} times the device's own, {}.",
-            super::text::times(ratio).trim_end_matches('×'),
-            latency(device.p99_ns as f64)
-        ),
-        _ => ".".into(),
+    let half = match (&sweep.device_at_half, sweep.p99_at_half_of_device) {
+        (Some(device), Some(ratio)) => {
+            let own = latency(device.p99_ns as f64);
+            format!(" At half of it p99 is {} the device's own, which is {own}.", times(ratio))
+        }
+        _ => String::new(),
     };
-    figure(
-        "Throughput and latency",
-        "A point for each rate that was asked for: what was achieved, and how long it took. Hollow: not sustained, the queue grew.",
-        &format!("Latency at rising throughput, {} rates. {knee}{device}", sweep.points.len()),
-        |layout| draw(layout, sweep, unit),
-    )
+    let caption = Caption {
+        heading: "Throughput and latency",
+        note: "For each rate that was asked for: what was achieved, and how long it took. Hollow: not sustained.",
+        says: format!("Latency at {} rising rates. {knee}{half}", sweep.points.len()),
+        ..Caption::default()
+    };
+    figure(&caption, |layout| draw(layout, sweep, unit))
 }
 
 fn draw(layout: Layout, sweep: &Sweep, unit: &str) -> Canvas {

@@ -168,7 +168,7 @@ pub(super) fn runs(runs: &[Run]) -> String {
     }
     let titles: Vec<&str> = ["run"].into_iter().chain(COLUMNS.iter().map(|column| column.0)).collect();
     let note = "The first part of each run. The spread is that of each column on its own.";
-    table("Spread", note, &titles, &rows).replace("<table>", "<table class=\"spread\">")
+    format!("<div class=\"spread\">{}</div>\n", table("Spread", note, &titles, &rows))
 }
 
 /// Each rate.

@@ -1,7 +1,7 @@
 //! Pages are whole, whatever the document holds.
 
 use super::{render, samples};
-use crate::bench::document::{Document, Run};
+use crate::bench::document::{Document, Run, Stage, Stages};
 
 /// The elements of a page, each closed by its own end and none left open; their attributes.
 fn assert_balanced(name: &str, page: &str) {
@@ -127,6 +127,35 @@ fn the_spread_of_several_runs_is_told() {
         assert!(page.contains(row), "{row}");
     }
     assert!(page.contains("The run of the median throughput"));
+}
+
+#[test]
+fn rates_that_were_not_sustained_are_drawn_apart() {
+    let page = render(&samples::rising());
+    // Three of them, each in both layouts.
+    assert_eq!(page.matches("class=\"dot hollow s1\"").count(), 6);
+    assert!(page.contains("knee 5.40 M") && page.contains("not sustained, 1.20 M behind at the end"));
+}
+
+#[test]
+fn the_tighter_floor_is_the_one_that_is_marked() {
+    let mut document = samples::append();
+    let says = |page: &str, words: &str| assert!(page.contains(words), "{words}");
+    says(&render(&document), "processor: 9.22 M records/s, the tighter floor");
+    document.runs[0].ratio.as_mut().unwrap().tighter = "device".into();
+    says(&render(&document), "device, dsync: 10.2 M records/s, the tighter floor");
+}
+
+#[test]
+fn stages_are_those_of_all_records() {
+    let mut document = samples::append();
+    let shards = &mut document.runs[0].shards;
+    shards[1].records = 3 * shards[0].records;
+    for (shard, ns_per_record) in shards.iter_mut().zip([1000.0, 5000.0]) {
+        let seal = Stage { name: "seal".into(), ns_per_record };
+        shard.stages = Some(Stages { latency: vec![seal], processor: Vec::new() });
+    }
+    assert!(render(&document).contains("</i>seal <b>4.00 µs</b> <span>100 %</span>"));
 }
 
 /// Writes all pages where `DIATREME_PAGES` says, to be looked at in a browser: light, dark, small, printed.

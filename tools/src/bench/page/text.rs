@@ -123,7 +123,7 @@ pub(super) fn seconds(seconds: f64) -> String {
 /// The day and time of day, in UTC, of seconds since 1970.
 pub(super) fn date(unix_sec: u64) -> String {
     let (days, second) = (unix_sec / 86_400, unix_sec % 86_400);
-    // Eras of 400 years, each of the same number of days, that begin on 1 March: then a leap day is the last of its year.
+    // Eras of 400 years, each of as many days, that begin on 1 March: then a leap day is the last of its year.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

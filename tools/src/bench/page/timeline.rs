@@ -1,6 +1,6 @@
 //! A run over its time: what it did, how long that took, and what waited. One axis of time for all.
 
-use super::canvas::{Anchor, Canvas, EndLabel, Layout, Place, Plot, figure};
+use super::canvas::{Anchor, Canvas, Caption, EndLabel, Layout, Place, Plot, figure};
 use super::scale::Scale;
 use super::text::{latency, latency_tick, number, number_tick, seconds, trimmed};
 use crate::bench::document::Interval;
@@ -15,7 +15,7 @@ pub(super) fn chart(intervals: &[Interval], offered_per_sec: Option<f64>) -> Str
     let per_sec = intervals.iter().map(|interval| interval.records_per_sec);
     let (least, most) = per_sec.fold((f64::INFINITY, 0.0_f64), |(low, high), rate| (low.min(rate), high.max(rate)));
     let p99 = intervals.iter().map(|interval| interval.p99_ns).max().unwrap_or(0);
-    let sentence = format!(
+    let says = format!(
         "Over {}: throughput between {} and {} records a second, p99 up to {}, {} requests waiting at the end.",
         seconds(last.at_sec),
         number(least),
@@ -23,12 +23,13 @@ pub(super) fn chart(intervals: &[Interval], offered_per_sec: Option<f64>) -> Str
         latency(p99 as f64),
         number(last.queue as f64)
     );
-    figure(
-        "Over time",
-        "Interval by interval. Waiting are the requests that were due and not answered.",
-        &sentence,
-        |layout| draw(layout, intervals, offered_per_sec),
-    )
+    let caption = Caption {
+        heading: "Over time",
+        note: "Interval by interval. Waiting are the requests that were due and not answered.",
+        says,
+        ..Caption::default()
+    };
+    figure(&caption, |layout| draw(layout, intervals, offered_per_sec))
 }
 
 fn draw(layout: Layout, intervals: &[Interval], offered_per_sec: Option<f64>) -> Canvas {
