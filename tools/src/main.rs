@@ -10,6 +10,8 @@ mod directory;
 mod doctor;
 mod engine_args;
 mod failure;
+#[cfg_attr(not(test), expect(dead_code, reason = "the benchmark takes its floors from here next"))]
+mod floor;
 mod ingest;
 mod input;
 mod inspect;
