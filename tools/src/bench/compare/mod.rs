@@ -34,7 +34,7 @@ by less than these runs can show.
 
 That holds for runs of one kind. The runs of a document follow each other closely, and a machine that
 changes between two documents looks like a difference: therefore the floors are compared too, and if
-those differ, the ratio to the floor says more than the figure. Benchmarks taken in turn (A, B, A, B) and
+those differ, the ratios to the floors say more than the figures. Benchmarks taken in turn (A, B, A, B) and
 compared crosswise say most.
 
 Benchmarks of different settings are not compared. A sweep is compared with a sweep: the knee, and the
@@ -138,13 +138,6 @@ impl Comparison {
             points: a.sweep.as_ref().zip(b.sweep.as_ref()).map_or_else(Vec::new, |(a, b)| sweep::points(a, b)),
             chance_apart: known.then(|| chance_apart(a.runs.len(), b.runs.len())),
         }
-    }
-
-    /// All lines that differ by more than the spread, with what they are about: of the machine, or of the engine.
-    fn differing(&self, floor: bool) -> impl Iterator<Item = (&Section, &Line)> {
-        let sections = self.sections.iter().filter(move |section| section.floor == floor);
-        let lines = sections.flat_map(|section| section.lines.iter().map(move |line| (section, line)));
-        lines.filter(|(_, line)| line.verdict.differs())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The comparison for people.
 
 use super::{Comparison, Line, Section};
-use crate::bench::figures::{RATIO_TO_FLOOR, digits, us};
-use crate::bench::spread::Spread;
+use crate::bench::figures::{OF_RUN, digits, us};
+use crate::bench::spread::{Better, Spread};
 use crate::table::{Table, count, grouped};
 use std::io::{self, Write};
 
@@ -72,11 +72,11 @@ fn conclude(comparison: &Comparison, out: &mut impl Write) -> io::Result<()> {
         };
     };
     warn(comparison, out)?;
-    let differing: Vec<String> = comparison.differing(false).map(|(section, line)| told(section, line)).collect();
-    if differing.is_empty() {
+    if comparison.sections.iter().filter(|section| !section.floor).all(|section| differing(section).is_empty()) {
         writeln!(out, "no difference exceeds the run-to-run spread")?;
     } else {
-        writeln!(out, "beyond the run-to-run spread: {}", differing.join("; "))?;
+        writeln!(out, "beyond the run-to-run spread:")?;
+        tell(comparison, false, out)?;
     }
     let lines: usize = comparison.sections.iter().map(|section| section.lines.len()).sum();
     writeln!(
@@ -87,23 +87,38 @@ fn conclude(comparison: &Comparison, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-/// That the machine changed, if its floors did, and what then counts.
+/// That the floors moved, if they did, and what then counts.
 fn warn(comparison: &Comparison, out: &mut impl Write) -> io::Result<()> {
-    let moved: Vec<String> = comparison.differing(true).map(|(section, line)| told(section, line)).collect();
-    if moved.is_empty() {
+    if comparison.sections.iter().filter(|section| section.floor).all(|section| differing(section).is_empty()) {
         return Ok(());
     }
-    writeln!(out, "warning: the machine changed between A and B: {}", moved.join("; "))?;
-    let mut lines = comparison.sections.iter().flat_map(|section| &section.lines);
-    match lines.find(|line| line.figure == RATIO_TO_FLOOR.name) {
-        Some(line) => {
-            let [a, b] = [line.a.median, line.b.median].map(digits);
-            writeln!(out, "         go by the ratio to the floor: {a} and {b}, {}", line.verdict.text())
-        }
-        None => writeln!(out, "         there is no ratio to a floor to go by: measure both again, in turn"),
+    writeln!(out, "warning: the machine changed between A and B, or what its floors are measured with:")?;
+    tell(comparison, true, out)?;
+    let merits = OF_RUN.iter().filter(|figure| figure.better != Better::Neither);
+    let all = || comparison.sections.iter().filter(|section| !section.floor).flat_map(|section| &section.lines);
+    let ratios: Vec<&Line> = merits.filter_map(|figure| all().find(|line| line.figure == figure.name)).collect();
+    if ratios.is_empty() {
+        return writeln!(out, "there is no ratio to a floor to go by: measure both again, in turn");
     }
+    writeln!(out, "go by the ratios to the floors:")?;
+    ratios.into_iter().try_for_each(|line| {
+        let [a, b] = [line.a.median, line.b.median].map(digits);
+        writeln!(out, "  {} {a} and {b}, {}", line.figure, line.verdict.text())
+    })
 }
 
-fn told(section: &Section, line: &Line) -> String {
-    format!("{}, {} {} (× {})", section.about, line.figure, line.verdict.text(), ratio(line.b_over_a))
+/// The sections about the machine, or about the engine, with what differs in them.
+fn tell(comparison: &Comparison, floor: bool, out: &mut impl Write) -> io::Result<()> {
+    for section in comparison.sections.iter().filter(|section| section.floor == floor) {
+        let told = |line: &Line| format!("{} {} (× {})", line.figure, line.verdict.text(), ratio(line.b_over_a));
+        let lines: Vec<String> = differing(section).into_iter().map(told).collect();
+        if !lines.is_empty() {
+            writeln!(out, "  {}: {}", section.about, lines.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+fn differing(section: &Section) -> Vec<&Line> {
+    section.lines.iter().filter(|line| line.verdict.differs()).collect()
 }
