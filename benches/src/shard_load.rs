@@ -1,13 +1,12 @@
 //! A shard that is stepped by hand, and its only client, on a backend that costs nothing.
 
+use crate::writer::{START_NS, begin_log};
 use crate::{InstantBackend, PAYLOAD_BYTES, log_buffers};
 use kernel::{Kernel, Limits, StreamId, TenantId};
-use log::limits::SEGMENT_BYTES_DEFAULT;
-use log::{Log, LogConfig, LogStart};
 use shard::limits::{HOLD_MAX_NS, IN_FLIGHT_DEFAULT};
 use shard::wire::{Done, Request};
 use shard::{ClientPort, Control, Shard, port};
-use spsc::{Doorbell, Producer};
+use spsc::Doorbell;
 use std::sync::Arc;
 
 const TENANT: &str = "tenant";
@@ -20,7 +19,6 @@ const TURN_NS: u64 = HOLD_MAX_NS;
 pub struct ShardLoad {
     shard: Shard<InstantBackend>,
     client: ClientPort,
-    _inbox: Producer<Control>,
     streams: Vec<StreamId>,
     payload: [u8; PAYLOAD_BYTES],
     now: u64,
@@ -34,19 +32,8 @@ impl ShardLoad {
     /// If it refuses what it is asked to make.
     #[must_use]
     pub fn new(streams: u32) -> ShardLoad {
-        let now = 1_000_000_000;
         let (_, buffers) = log_buffers();
-        let config = LogConfig {
-            log: 0,
-            engine: [1; 16],
-            incarnation: [2; 16],
-            segment_bytes: SEGMENT_BYTES_DEFAULT,
-            frame_cap: 1 << 20,
-            durable: true,
-        };
-        let start = LogStart { segment: 1, ..LogStart::default() };
-        let backend = InstantBackend::default();
-        let log = Log::open(backend, buffers, config, start, now).unwrap_or_else(|error| panic!("{error}"));
+        let log = begin_log(InstantBackend::default(), buffers);
         let bell = || Arc::new(Doorbell::new(|| {}));
         let (client, end) = port(IN_FLIGHT_DEFAULT, bell(), bell());
         let (mut inbox, messages) = spsc::ring(1);
@@ -54,10 +41,9 @@ impl ShardLoad {
         let mut load = ShardLoad {
             shard: Shard::new(Kernel::new(Limits::default()), log, messages, true),
             client,
-            _inbox: inbox,
             streams: Vec::new(),
             payload: [0x5a; PAYLOAD_BYTES],
-            now,
+            now: START_NS,
             next_token: 0,
         };
         load.send(&Request::CreateTenant { name: TENANT });

@@ -15,6 +15,8 @@ pub const LOG: u16 = 0;
 /// Their id.
 pub const ENGINE: [u8; 16] = [1; 16];
 const TENANT: u64 = 1;
+/// When the made-up time begins.
+pub(crate) const START_NS: u64 = 1_000_000_000;
 /// Nanoseconds that pass at each look at the backend. Time is made up, so that every run is told the same; it goes slowly enough
 /// that the log is never quiet for long and writes no mark frame into a measurement.
 const TURN_NS: u64 = 1_000;
@@ -28,6 +30,23 @@ pub fn log_buffers() -> (Arena, LogBuffers) {
     let mut arena = Arena::new(ARENA_BYTES + SCAN_BUFFER_BYTES).expect("memory for a log");
     let buffers = LogBuffers::take(&mut arena).expect("the arena has room for a log");
     (arena, buffers)
+}
+
+/// Begins a log as an engine does: strict durability, the default sizes.
+///
+/// # Panics
+/// If it cannot be made there.
+pub(crate) fn begin_log<B: IoBackend>(backend: B, buffers: LogBuffers) -> Log<B> {
+    let config = LogConfig {
+        log: LOG,
+        engine: ENGINE,
+        incarnation: [2; 16],
+        segment_bytes: SEGMENT_BYTES_DEFAULT,
+        frame_cap: 1 << 20,
+        durable: true,
+    };
+    let start = LogStart { segment: 1, ..LogStart::default() };
+    Log::open(backend, buffers, config, start, START_NS).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A log, its streams' next offsets, and made-up time.
@@ -48,21 +67,11 @@ impl<B: IoBackend> Writer<B> {
     /// If the log cannot be made there.
     #[must_use]
     pub fn new(backend: B, buffers: LogBuffers, streams: u32) -> Writer<B> {
-        let config = LogConfig {
-            log: LOG,
-            engine: ENGINE,
-            incarnation: [2; 16],
-            segment_bytes: SEGMENT_BYTES_DEFAULT,
-            frame_cap: 1 << 20,
-            durable: true,
-        };
-        let now = 1_000_000_000;
-        let start = LogStart { segment: 1, ..LogStart::default() };
-        let mut log = Log::open(backend, buffers, config, start, now).unwrap_or_else(|error| panic!("{error}"));
+        let mut log = begin_log(backend, buffers);
         for index in 0..streams {
             log.add_stream(index, StreamStart::new(TENANT, 1 + index));
         }
-        Writer { log, offsets: vec![0; streams as usize], position: 0, now, payload: [0x5a; PAYLOAD_BYTES] }
+        Writer { log, offsets: vec![0; streams as usize], position: 0, now: START_NS, payload: [0x5a; PAYLOAD_BYTES] }
     }
 
     /// Appends a record to a stream; waits for room if there is none.
