@@ -64,10 +64,15 @@ pub(crate) enum Verdict {
 }
 
 impl Flushes {
+    /// Flush requests to the device that were likely ours.
+    fn device_own(&self) -> Option<u64> {
+        self.device.map(|requests| requests.saturating_sub(self.device_by_others.unwrap_or(0)))
+    }
+
     /// Flushes a commit, and whether it is the device that says so.
     pub(crate) fn per_commit(&self, calls_counted: bool) -> Option<(f64, bool)> {
         let by_device = !calls_counted && self.calls.flushes() < self.needed;
-        let flushes = if by_device { self.device? } else { self.calls.flushes() };
+        let flushes = if by_device { self.device_own()? } else { self.calls.flushes() };
         Some((flushes as f64 / self.commits.max(1) as f64, by_device))
     }
 
@@ -81,12 +86,10 @@ impl Flushes {
         if self.own_account.is_some_and(|writes| writes < self.needed) {
             return Verdict::NotDurable;
         }
-        let Some(device) = self.device else { return Verdict::Unproven };
-        let own = device.saturating_sub(self.device_by_others.unwrap_or(0));
-        match () {
-            () if device < self.needed => Verdict::NotDurable,
-            () if (own as f64) < SURE * self.needed as f64 => Verdict::Unproven,
-            () => Verdict::Durable,
+        match self.device.zip(self.device_own()) {
+            Some((device, _)) if device < self.needed => Verdict::NotDurable,
+            Some((_, own)) if own as f64 >= SURE * self.needed as f64 => Verdict::Durable,
+            _ => Verdict::Unproven,
         }
     }
 }
@@ -189,7 +192,7 @@ mod tests {
         assert_eq!(flushes(100, None, Some(100), 0).judge(true), Verdict::NotDurable, "calls are what counts");
         assert_eq!(flushes(0, None, None, 0).judge(true), Verdict::Durable);
         assert_eq!(flushes(100, None, Some(150), 0).per_commit(true), Some((0.0, false)));
-        assert_eq!(flushes(100, None, Some(150), 0).per_commit(false), Some((1.5, true)));
+        assert_eq!(flushes(100, None, Some(250), 100).per_commit(false), Some((1.5, true)));
         assert_eq!(flushes(100, Some(100), Some(100), 0).judge(false), Verdict::Durable);
         assert_eq!(flushes(100, Some(100), Some(99), 0).judge(false), Verdict::NotDurable);
         assert_eq!(flushes(100, Some(99), Some(100), 0).judge(false), Verdict::NotDurable);
