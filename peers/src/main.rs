@@ -29,12 +29,12 @@ const WARM_UP: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "Example:
   peers/run --dir /data --rounds 5 --json peers.json
-      all engines, on the file system of /data: about four minutes a round
+      all engines, on the file system of /data: about a minute and a half a round
   peers/run --engines diatreme,raft-engine --batches 1000 --payload 1024 --markdown";
 
 /// Measures Diatreme and other embedded stores at the same durable appends.
 #[derive(Debug, Parser)]
-#[command(name = "peers", after_help = EXAMPLES, max_term_width = 120)]
+#[command(name = "peers", bin_name = "peers/run", after_help = EXAMPLES, max_term_width = 120)]
 struct Args {
     /// Seconds that count in a cell; 0.2 more warm up
     #[arg(long, value_name = "N", default_value_t = 1.0)]
@@ -99,7 +99,10 @@ fn run(args: &Args) -> Result<(), Failure> {
     let mut json = match &args.json {
         Some(path) => {
             let doing = format!("--json {}", path.display());
-            Some(std::fs::File::create(path).map_err(|error| Failure::Usage(format!("{doing}: {error}")))?)
+            Some(
+                std::fs::File::create(path)
+                    .map_err(|error| Failure::Usage(format!("{doing}: cannot write there: {error}")))?,
+            )
         }
         None => None,
     };
@@ -168,7 +171,7 @@ fn measure_all(plan: &Plan, args: &Args, all: &mut Vec<Measured>) -> Result<(), 
                 let engine = &plan.engines[(at + round) % plan.engines.len()];
                 let measured = measure(engine, &cell, round, &args.dir);
                 if interrupt::asked() {
-                    let done = format!("interrupted after {} cells; what was measured is in the tables", all.len());
+                    let done = format!("interrupted; the tables are of the cells before, {} in number", all.len());
                     return Err(Failure::Failed(done));
                 }
                 let measured = measured?;

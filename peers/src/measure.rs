@@ -178,7 +178,9 @@ fn read_back(store: &mut dyn Store, cell: &Cell<'_>, tally: &Tally) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::{Clock, one_writer};
     use crate::noise::Noise;
+    use std::path::PathBuf;
 
     fn flushes(needed: u64, own_account: Option<u64>, device: Option<u64>, others: u64) -> Flushes {
         let calls = Calls::default();
@@ -200,10 +202,17 @@ mod tests {
         assert_eq!(flushes(100, Some(100), None, 0).judge(false), Verdict::Unproven);
     }
 
-    /// Acknowledges all, and keeps a number of records for the one writer there is.
+    /// Acknowledges all, flushes nothing, and keeps the number of records of the one writer there is.
     struct Forgetful {
         noise: Noise,
         kept: u64,
+        path: PathBuf,
+    }
+
+    fn open(directory: &Path, _: u64) -> Result<Box<dyn Store>, Failure> {
+        let path = directory.join("kept");
+        let kept = std::fs::read_to_string(&path).map_or(0, |kept| kept.parse().unwrap());
+        Ok(Box::new(Forgetful { noise: Noise::new(16), kept, path }))
     }
 
     impl Store for Forgetful {
@@ -211,8 +220,10 @@ mod tests {
             String::new()
         }
 
-        fn run(&mut self, _: &Cell<'_>) -> Result<Tally, Failure> {
-            Tally::new()
+        fn run(&mut self, cell: &Cell<'_>) -> Result<Tally, Failure> {
+            let tally = one_writer(cell, &Clock::start(cell), 0, |_, _| Ok(()))?;
+            std::fs::write(&self.path, tally.written[0].to_string()).unwrap();
+            Ok(tally)
         }
 
         fn read(&mut self, _: u64, at: u64) -> Result<Option<Vec<u8>>, Failure> {
@@ -230,11 +241,27 @@ mod tests {
         let (warm_up, measured) = (Duration::ZERO, Duration::ZERO);
         let cell = Cell { noise: &noise, batch: 1, in_flight: 1, warm_up, measured };
         let tally = Tally { written: vec![1000], ..Tally::new().unwrap() };
-        let ends = |kept| read_back(&mut Forgetful { noise: Noise::new(16), kept }, &cell, &tally);
+        let ends =
+            |kept| read_back(&mut Forgetful { noise: Noise::new(16), kept, path: PathBuf::new() }, &cell, &tally);
         assert!(ends(1000).is_ok());
         assert!(
             matches!(ends(999), Err(Failure::Failed(text)) if text.contains("record 999") && text.contains("none"))
         );
         assert!(matches!(ends(1001), Err(Failure::Failed(text)) if text.contains("more")));
+    }
+
+    #[test]
+    fn an_engine_that_does_not_flush_is_found_out() {
+        let _turn = crate::flush_count::turn();
+        let noise = Noise::new(16);
+        let (warm_up, measured) = (Duration::ZERO, Duration::from_millis(1));
+        let cell = Cell { noise: &noise, batch: 1, in_flight: 8, warm_up, measured };
+        let engine = Engine { name: "Forgetful", concurrent: false, calls_counted: true, open };
+        let place = tempfile::tempdir_in(".").unwrap();
+        let measured = measure(&engine, &cell, 0, place.path()).unwrap();
+        assert_eq!((measured.in_flight, measured.in_flight_used), (8, 1));
+        assert!(measured.flushes.commits > 0 && measured.flushes.needed == measured.flushes.commits);
+        assert_eq!(measured.flushes.verdict, Verdict::NotDurable);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "the cell's directory is removed");
     }
 }
