@@ -5,7 +5,7 @@ use crate::OpenError;
 use crate::engine::ShardReport;
 use crate::shard_thread::{Host, Start};
 use log::format::segment::Base;
-use shard::Progress;
+use shard::{Progress, ShardStats};
 use std::marker::PhantomData;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -73,6 +73,12 @@ impl HostedShard {
     #[must_use]
     pub fn report(&self) -> &ShardReport {
         &self.report
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn stats(&self) -> ShardStats {
+        self.host.stats()
     }
 
     /// One round of the loop: takes requests, writes, answers. Never blocks.

@@ -131,6 +131,10 @@ impl Host {
         self.shard.turn(self.now)
     }
 
+    pub(crate) fn stats(&self) -> ShardStats {
+        self.shard.stats()
+    }
+
     /// Rests as the last turn's progress allows, and no longer than `at_most`.
     pub(crate) fn rest(&mut self, progress: Progress, at_most: Option<Duration>) -> Result<(), OpenError> {
         match self.idle.rest(progress, self.now) {
