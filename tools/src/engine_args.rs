@@ -133,6 +133,34 @@ impl From<DurabilityArg> for diatreme::Durability {
     }
 }
 
+/// The value of `--durable-write`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurableWriteArg {
+    /// A write that is durable by itself (`RWF_DSYNC`).
+    Dsync,
+    /// A write, and a flush linked to it.
+    Linked,
+}
+
+impl DurableWriteArg {
+    /// As reports name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            DurableWriteArg::Dsync => "dsync",
+            DurableWriteArg::Linked => "linked",
+        }
+    }
+}
+
+impl From<DurableWriteArg> for diatreme::DurableWrite {
+    fn from(arg: DurableWriteArg) -> diatreme::DurableWrite {
+        match arg {
+            DurableWriteArg::Dsync => diatreme::DurableWrite::Dsync,
+            DurableWriteArg::Linked => diatreme::DurableWrite::LinkedFlush,
+        }
+    }
+}
+
 /// The value of `--tenant` or `--stream`: what the engine takes for a name.
 pub(crate) fn parse_name(text: &str) -> Result<String, String> {
     match text.len() {

@@ -10,11 +10,11 @@ mod directory;
 mod doctor;
 mod engine_args;
 mod failure;
-#[cfg_attr(not(test), expect(dead_code, reason = "the benchmark takes its floors from here next"))]
 mod floor;
 mod ingest;
 mod input;
 mod inspect;
+mod interrupt;
 mod machine;
 mod names;
 mod output;
@@ -52,7 +52,7 @@ enum Command {
     Read(read::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
     Demo(demo::Args),
     Doctor(doctor::Args),
 }

@@ -2,7 +2,7 @@
 //! exit code that says so, do not depend on whether anybody reads it.
 
 use crate::failure::Failure;
-use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, StdoutLock, Write};
 
 /// Prints what a command found. Where nobody reads any more, that is the end of the printing and nothing else.
 pub(crate) fn print(write: impl FnOnce(&mut BufWriter<StdoutLock<'static>>) -> io::Result<()>) -> Result<(), Failure> {
@@ -16,6 +16,13 @@ pub(crate) fn print(write: impl FnOnce(&mut BufWriter<StdoutLock<'static>>) -> i
 /// Tells a remark beside the work.
 pub(crate) fn remark(text: &str) {
     tell(&format!("diatreme: {text}\n"));
+}
+
+/// Tells what a long command does now, where somebody looks on.
+pub(crate) fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        remark(text);
+    }
 }
 
 /// Writes to standard error. If that is closed too, the exit code has to say it all.

@@ -23,6 +23,15 @@ impl Scratch {
         }
         Ok(Scratch { path: path.into(), temporary: false })
     }
+
+    /// Removes a part of it that is no longer needed, if all of it goes in the end.
+    pub(crate) fn drop_part(&self, part: &Path) -> Result<(), Failure> {
+        if !self.temporary {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(part)
+            .map_err(|error| Failure::failed(format!("cannot remove {}: {error}", part.display())))
+    }
 }
 
 impl Drop for Scratch {

@@ -1,237 +1,417 @@
-//! The load: client threads, each with a window of requests in flight (a closed loop).
-//!
-//! Latency is counted from the first try to submit a request, tries that found the queue full included, until its answer is
-//! taken. A closed loop sends less when answers are slow, so its percentiles say what a client with such a window sees,
-//! not what one that sends at a fixed rate would.
+//! Runs a load: its clients in threads of their own, or in the shards' threads, and whoever watches beside them.
 
-use diatreme::{CallError, Client, Engine, Outcome, StreamRef, cores};
-use hdrhistogram::Histogram;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::arrivals::{Pick, Schedule};
+use super::document::Arrivals;
+use super::payload::Payloads;
+use super::sender::{Ended, Sender, Step, Tally, Task, Tray, Work};
+use crate::interrupt;
+use diatreme::{
+    CallError, Client, Engine, HostedShard, OpenError, ShardReport, ShardSeat, ShardStats, StreamRef, cores,
+};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-/// What is to be sent.
+/// Clients that do the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Load {
-    /// Records, over all clients.
-    pub(crate) records: u64,
-    /// Bytes of each.
-    pub(crate) payload: usize,
-    pub(crate) tenants: usize,
-    /// In each tenant.
-    pub(crate) streams: usize,
+pub(crate) struct Group {
+    /// What its appends and its reads are called in reports.
+    pub(crate) names: [&'static str; super::sender::KINDS],
+    pub(crate) work: Work,
     pub(crate) clients: usize,
     /// Requests in flight of each client.
     pub(crate) window: usize,
-    /// CPUs for the clients, in turn; empty: wherever the system puts them.
+    pub(crate) arrivals: Arrivals,
+    /// The exponent of a zipfian choice of streams.
+    pub(crate) zipf: Option<f64>,
+    pub(crate) streams: Vec<BenchStream>,
+    pub(crate) payloads: Arc<Payloads>,
+    pub(crate) batch: u32,
+    /// Records to count over all its clients.
+    pub(crate) records: Option<u64>,
+}
+
+/// A stream, where it lives, and how many records it holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BenchStream {
+    pub(crate) stream: StreamRef,
+    pub(crate) shard: u16,
+    pub(crate) head: u64,
+}
+
+/// What is to be sent, and for how long.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) warm_up: Duration,
+    /// After the warm-up; none: until the records are sent.
+    pub(crate) duration: Option<Duration>,
+    /// CPUs for the clients' threads; empty: wherever the system puts them.
     pub(crate) cpus: Vec<usize>,
+    /// Hosted shards are dropped at the end and not closed: they leave their logs as a crash would.
+    pub(crate) crash: bool,
 }
 
-/// What came of it.
+/// What a group of clients found out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GroupEnded {
+    pub(crate) ended: Ended,
+    /// Of its clients, those whose figures are in.
+    pub(crate) clients: usize,
+}
+
+/// What came of a load.
 #[derive(Debug)]
-pub(crate) struct Outcomes {
-    pub(crate) elapsed: Duration,
-    pub(crate) latency_ns: Histogram<u64>,
-    /// Times that a client found the queue full.
-    pub(crate) queue_full: u64,
+pub(crate) struct Outcome {
+    /// One of each group.
+    pub(crate) groups: Vec<GroupEnded>,
+    /// What was counted after the last look of the watcher, by group.
+    pub(crate) rest: Vec<(usize, Tally)>,
+    /// Of hosted shards: what each was started with, and what it did.
+    pub(crate) hosted: Vec<(ShardReport, ShardStats)>,
+    pub(crate) interrupted: bool,
 }
 
-impl Outcomes {
-    /// Requests in flight on the average: throughput times mean latency (Little's law).
-    pub(crate) fn in_flight(&self, records: u64) -> f64 {
-        records as f64 / self.elapsed.as_secs_f64().max(1e-9) * self.latency_ns.mean() / 1e9
+/// Why a load did not come to its end.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    Call(CallError),
+    Open(OpenError),
+}
+
+impl From<CallError> for LoadError {
+    fn from(error: CallError) -> LoadError {
+        LoadError::Call(error)
     }
 }
 
-/// The largest latency that is told apart from larger ones.
-const LATENCY_MAX_NS: u64 = 60_000_000_000;
-
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3).expect("the bounds are constants that the histogram takes")
-}
-
-/// Makes the tenants and streams. In an opening of its own, so that a run counts the load and nothing else.
-pub(crate) fn make_streams(engine: &Engine, load: &Load) -> Result<(), CallError> {
-    let mut client = engine.client();
-    find_streams(load, |tenant, stream| client.ensure_stream(tenant, stream)).map(|_| ())
-}
-
-/// Sends the load and waits for every answer. `done` counts records that were answered, for whoever shows progress.
-pub(crate) fn run(engine: &Engine, load: &Load, done: &AtomicU64) -> Result<Outcomes, CallError> {
-    let mut client = engine.client();
-    let streams = find_streams(load, |tenant, stream| client.stream(tenant, stream))?;
-    let barrier = Barrier::new(load.clients);
-    let results: Result<Vec<Share>, CallError> = std::thread::scope(|scope| {
-        let (streams, barrier) = (&streams, &barrier);
-        let workers: Vec<_> = (0..load.clients)
-            .map(|at| scope.spawn(move || send_share(engine, load, streams, at, barrier, done)))
-            .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    let shares = results?;
-    let mut outcomes = Outcomes { elapsed: Duration::ZERO, latency_ns: histogram(), queue_full: 0 };
-    for share in &shares {
-        outcomes.latency_ns.add(&share.latency_ns).expect("all histograms have the same bounds");
-        outcomes.queue_full += share.queue_full;
+impl From<OpenError> for LoadError {
+    fn from(error: OpenError) -> LoadError {
+        LoadError::Open(error)
     }
-    let start = shares.iter().map(|share| share.start).min();
-    let end = shares.iter().map(|share| share.end).max();
-    outcomes.elapsed = end.zip(start).map_or(Duration::ZERO, |(end, start)| end - start);
-    Ok(outcomes)
 }
 
-/// What one client did.
-struct Share {
-    start: Instant,
-    end: Instant,
-    latency_ns: Histogram<u64>,
-    queue_full: u64,
+impl From<LoadError> for crate::failure::Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Call(error) => error.into(),
+            LoadError::Open(error) => error.into(),
+        }
+    }
 }
 
-fn send_share(
+/// The trays of all clients, with the number of their group: for whoever watches.
+pub(crate) struct Watched {
+    pub(crate) trays: Vec<(usize, Tray)>,
+    /// When the clock of the load started.
+    pub(crate) start: Instant,
+    /// How often clients are to leave what they counted.
+    pub(crate) every: Duration,
+    running: AtomicUsize,
+    /// Something failed: nobody sends any more.
+    failed: AtomicBool,
+}
+
+impl Watched {
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire) > 0
+    }
+}
+
+/// Counts a thread that runs; and when it is gone, however it went.
+struct Running<'a>(&'a Watched);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.store(true, Ordering::Relaxed);
+        }
+        self.0.running.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Sends the load and waits for every answer. `seats`: the shards of a hosted engine, in whose threads the clients are then to run; each
+/// client sends to the streams of its shard only. `watch` is called meanwhile in the calling thread, and returns when nobody runs.
+pub(crate) fn run(
     engine: &Engine,
     load: &Load,
-    streams: &[StreamRef],
-    at: usize,
+    seats: Vec<ShardSeat>,
+    every: Duration,
+    watch: impl FnOnce(&Watched),
+) -> Result<Outcome, LoadError> {
+    let shards = seats.len();
+    let plan = plan(load, shards);
+    let threads = if shards > 0 { shards } else { threads(load) };
+    let watched = Watched {
+        trays: plan.iter().map(|place| (place.group, Tray::new())).collect(),
+        start: Instant::now(),
+        every,
+        running: AtomicUsize::new(threads),
+        failed: AtomicBool::new(false),
+    };
+    let barrier = Barrier::new(threads);
+    let mut seats = seats.into_iter();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|thread| {
+                let own: Vec<usize> = (0..plan.len()).filter(|at| plan[*at].thread(*at, threads) == thread).collect();
+                let (seat, plan, watched, barrier) = (seats.next(), &plan, &watched, &barrier);
+                let body = move || match seat {
+                    Some(seat) => run_inside(engine, load, seat, plan, &own, watched, barrier),
+                    None => run_apart(engine, load, thread, plan, &own, watched, barrier),
+                };
+                // The name by which the report finds the threads of shards.
+                let name = if shards > 0 { format!("shard-{thread}") } else { format!("client-{thread}") };
+                let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, body);
+                spawned.expect("the system has room for a few more threads")
+            })
+            .collect();
+        watch(&watched);
+        let joined: Vec<_> = workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect();
+        gather(load, joined)
+    })
+}
+
+/// A client of the load.
+struct Place {
+    group: usize,
+    /// Its number in the group.
+    client: usize,
+    clients: usize,
+    /// Only streams of this shard; none: all.
+    shard: Option<u16>,
+}
+
+impl Place {
+    fn thread(&self, at: usize, threads: usize) -> usize {
+        self.shard.map_or(at % threads, usize::from)
+    }
+}
+
+/// The clients; inside the shards each shard has as many as the group.
+fn plan(load: &Load, shards: usize) -> Vec<Place> {
+    let mut plan = Vec::new();
+    for (group, Group { clients, .. }) in load.groups.iter().enumerate() {
+        let all = clients * shards.max(1);
+        for client in 0..all {
+            let shard = (shards > 0).then(|| (client % shards) as u16);
+            plan.push(Place { group, client, clients: all, shard });
+        }
+    }
+    plan
+}
+
+/// Threads for the clients: one for each CPU that they have, since two that share one would measure the system's scheduler.
+fn threads(load: &Load) -> usize {
+    let clients: usize = load.groups.iter().map(|group| group.clients).sum();
+    let cpus = if load.cpus.is_empty() { cores::available().len() } else { load.cpus.len() };
+    clients.min(cpus.max(1)).max(1)
+}
+
+impl Load {
+    fn task(&self, place: &Place) -> Task<'_> {
+        let group = &self.groups[place.group];
+        let own = |stream: &&BenchStream| place.shard.is_none_or(|shard| stream.shard == shard);
+        let streams: Vec<&BenchStream> = group.streams.iter().filter(own).collect();
+        let (client, clients) = (place.client as u64, place.clients as u64);
+        let seed = client + 1000 * place.group as u64;
+        let pick = match group.zipf {
+            Some(theta) => Pick::zipfian(streams.len(), theta, seed),
+            None => Pick::turns(streams.len(), place.client),
+        };
+        Task {
+            work: group.work.clone(),
+            heads: streams.iter().map(|stream| stream.head).collect(),
+            streams: streams.iter().map(|stream| stream.stream).collect(),
+            pick,
+            payloads: &group.payloads,
+            batch: group.batch,
+            window: group.window,
+            schedule: Schedule::new(&group.arrivals, place.client, place.clients),
+            measure_from: self.warm_up,
+            until: self.duration.map(|duration| self.warm_up + duration),
+            quota: group.records.map(|records| records / clients + u64::from(client < records % clients)),
+            seed,
+        }
+    }
+}
+
+/// What a thread found out: by group, and of a hosted shard what it was started with.
+struct Share {
+    senders: Vec<(usize, Ended, Tally)>,
+    hosted: Option<(ShardReport, ShardStats)>,
+    interrupted: bool,
+}
+
+type Shared<'a> = (&'a Engine, &'a Load);
+
+/// Steps clients until all are done.
+struct Clients<'a> {
+    clients: Vec<(usize, Client, Sender<'a>)>,
+    watched: &'a Watched,
+    report_at: Instant,
+    interrupted: bool,
+}
+
+impl<'a> Clients<'a> {
+    fn new((engine, load): Shared<'a>, plan: &[Place], own: &[usize], watched: &'a Watched) -> Result<Self, OpenError> {
+        let mut clients = Vec::with_capacity(own.len());
+        for &at in own {
+            let client = engine.client_with_window(load.groups[plan[at].group].window)?;
+            clients.push((at, client, Sender::new(load.task(&plan[at]), watched.start)));
+        }
+        Ok(Clients { clients, watched, report_at: watched.start + watched.every, interrupted: false })
+    }
+
+    /// One step of each. Looks at the clock, and at whether it is to stop, only now and then: see `rounds` of the callers.
+    fn step(&mut self) -> Result<Step, CallError> {
+        let mut all = Step::Done;
+        for (_, client, sender) in &mut self.clients {
+            all = match (all, sender.step(client)?) {
+                (Step::Worked, _) | (_, Step::Worked) => Step::Worked,
+                (Step::Idle, _) | (_, Step::Idle) => Step::Idle,
+                (Step::Done, Step::Done) => Step::Done,
+            };
+        }
+        Ok(all)
+    }
+
+    /// Leaves what was counted if it is time to, and stops if somebody wants that.
+    fn look_up(&mut self) {
+        let now = Instant::now();
+        if now >= self.report_at {
+            self.report_at = now + self.watched.every;
+            for (at, _, sender) in &mut self.clients {
+                sender.report(&self.watched.trays[*at].1);
+            }
+        }
+        let interrupted = interrupt::requested();
+        if interrupted || self.watched.failed.load(Ordering::Relaxed) {
+            self.interrupted |= interrupted;
+            self.clients.iter_mut().for_each(|(_, _, sender)| sender.stop());
+        }
+    }
+
+    fn end(self, plan: &[Place], hosted: Option<(ShardReport, ShardStats)>) -> Share {
+        let interrupted = self.interrupted;
+        let senders = self.clients.into_iter().map(|(at, _, sender)| {
+            let (ended, tally) = sender.end();
+            (plan[at].group, ended, tally)
+        });
+        Share { senders: senders.collect(), hosted, interrupted }
+    }
+}
+
+/// The body of a thread that has only clients.
+fn run_apart(
+    engine: &Engine,
+    load: &Load,
+    thread: usize,
+    plan: &[Place],
+    own: &[usize],
+    watched: &Watched,
     barrier: &Barrier,
-    done: &AtomicU64,
-) -> Result<Share, CallError> {
-    if let Some(&cpu) = load.cpus.get(at % load.cpus.len().max(1)) {
+) -> Result<Share, LoadError> {
+    let _running = Running(watched);
+    if let Some(&cpu) = load.cpus.get(thread) {
         // Unpinned, the figures are noisier, not wrong; the report says what was asked for.
         let _pinned = cores::pin(cpu);
     }
-    let client = engine.client_with_window(load.window).map_err(|_| CallError::Closed);
-    let mut sender = Sender::new(load, streams, at);
+    let clients = Clients::new((engine, load), plan, own, watched);
     barrier.wait();
-    let start = Instant::now();
-    let quota = load.records / load.clients as u64 + u64::from((at as u64) < load.records % load.clients as u64);
-    sender.send_all(&mut client?, quota, done)?;
-    Ok(Share { start, end: Instant::now(), latency_ns: sender.latency_ns, queue_full: sender.queue_full })
+    let mut clients = clients?;
+    let stepped = step_apart(&mut clients);
+    if stepped.is_err() {
+        watched.failed.store(true, Ordering::Relaxed);
+    }
+    stepped?;
+    Ok(clients.end(plan, None))
 }
 
-/// The streams, neighbours of different tenants: the mix that a shard gets from many clients.
-fn find_streams(
+fn step_apart(clients: &mut Clients<'_>) -> Result<(), CallError> {
+    loop {
+        match clients.step()? {
+            Step::Worked => {}
+            // Never spin: the kernel may need this core to complete the write that is waited for.
+            Step::Idle => std::thread::yield_now(),
+            Step::Done => return Ok(()),
+        }
+        clients.look_up();
+    }
+}
+
+/// The body of a thread that hosts a shard and steps its clients between turns.
+fn run_inside(
+    engine: &Engine,
     load: &Load,
-    mut find: impl FnMut(&str, &str) -> Result<StreamRef, CallError>,
-) -> Result<Vec<StreamRef>, CallError> {
-    let mut streams = Vec::with_capacity(load.tenants * load.streams);
-    for stream in 0..load.streams {
-        for tenant in 0..load.tenants {
-            streams.push(find(&format!("bench-{tenant}"), &format!("stream-{stream}"))?);
+    seat: ShardSeat,
+    plan: &[Place],
+    own: &[usize],
+    watched: &Watched,
+    barrier: &Barrier,
+) -> Result<Share, LoadError> {
+    let _running = Running(watched);
+    let started = seat.start();
+    let clients = Clients::new((engine, load), plan, own, watched);
+    barrier.wait();
+    let (mut shard, mut clients) = match (started, clients) {
+        (Ok(shard), Ok(clients)) => (shard, clients),
+        (Err(error), _) | (_, Err(error)) => {
+            watched.failed.store(true, Ordering::Relaxed);
+            return Err(error.into());
         }
+    };
+    let stepped = step_inside(&mut shard, &mut clients);
+    if stepped.is_err() {
+        watched.failed.store(true, Ordering::Relaxed);
     }
-    Ok(streams)
+    let share = clients.end(plan, Some((shard.report().clone(), shard.stats())));
+    if !load.crash {
+        shard.close();
+    }
+    stepped.map(|()| share)
 }
 
-/// One client's side of the load.
-struct Sender<'a> {
-    streams: &'a [StreamRef],
-    next_stream: usize,
-    /// Bytes that do not compress, longer than a payload, so that each record is another window on them.
-    noise: Vec<u8>,
-    payload: usize,
-    window: usize,
-    /// When each request in flight was submitted, by its token modulo the length, a power of two.
-    submitted_at: Vec<u64>,
-    /// When the next record was first tried, if the queue was full then.
-    first_try: Option<u64>,
-    start: Instant,
-    latency_ns: Histogram<u64>,
-    queue_full: u64,
+fn step_inside(shard: &mut HostedShard, clients: &mut Clients<'_>) -> Result<(), LoadError> {
+    loop {
+        let stepped = clients.step()?;
+        let progress = shard.turn();
+        match stepped {
+            Step::Worked => {}
+            // A shard that could sleep must not: its clients have a schedule.
+            Step::Idle if !progress.worked => std::thread::yield_now(),
+            Step::Idle => {}
+            Step::Done => return Ok(()),
+        }
+        clients.look_up();
+    }
 }
 
-impl<'a> Sender<'a> {
-    fn new(load: &Load, streams: &'a [StreamRef], at: usize) -> Sender<'a> {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(at as u64 + 1);
-        let mut noise = vec![0; load.payload + 4096];
-        for byte in &mut noise {
-            // Xorshift (Marsaglia, 2003): any bytes that do not repeat will do.
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            *byte = state as u8;
-        }
-        Sender {
-            streams,
-            next_stream: at % streams.len(),
-            noise,
-            payload: load.payload,
-            window: load.window,
-            submitted_at: vec![0; load.window.next_power_of_two()],
-            first_try: None,
-            start: Instant::now(),
-            latency_ns: histogram(),
-            queue_full: 0,
-        }
-    }
-
-    #[inline]
-    fn now(&self) -> u64 {
-        self.start.elapsed().as_nanos() as u64
-    }
-
-    fn send_all(&mut self, client: &mut Client, quota: u64, done: &AtomicU64) -> Result<(), CallError> {
-        let (mut sent, mut answered) = (0, 0);
-        while answered < quota {
-            let mut full = false;
-            while sent < quota && sent - answered < self.window as u64 && !full {
-                full = !self.send(client)?;
-                sent += u64::from(!full);
-            }
-            let taken = self.take(client)?;
-            answered += taken;
-            if taken == 0 && (full || sent - answered == self.window as u64 || sent == quota) {
-                // Never spin: the kernel may need this core to complete the write that is waited for.
-                std::thread::yield_now();
-            } else {
-                done.fetch_add(taken, Ordering::Relaxed);
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends a record; `false` if the queue is full.
-    #[inline]
-    fn send(&mut self, client: &mut Client) -> Result<bool, CallError> {
-        let stream = self.streams[self.next_stream];
-        let submitted_at = self.now();
-        let from = (submitted_at & 4095) as usize;
-        match client.submit_append(&stream, None, &[&self.noise[from..from + self.payload]]) {
-            Ok(token) => {
-                let slot = token.0 as usize & (self.submitted_at.len() - 1);
-                self.submitted_at[slot] = self.first_try.take().unwrap_or(submitted_at);
-                self.next_stream = if self.next_stream + 1 < self.streams.len() { self.next_stream + 1 } else { 0 };
-                Ok(true)
-            }
-            Err(CallError::QueueFull { .. }) => {
-                self.queue_full += 1;
-                self.first_try.get_or_insert(submitted_at);
-                Ok(false)
-            }
-            Err(error) => Err(error),
+fn gather(load: &Load, joined: Vec<Result<Share, LoadError>>) -> Result<Outcome, LoadError> {
+    let mut outcome = Outcome {
+        groups: vec![GroupEnded::default(); load.groups.len()],
+        rest: Vec::new(),
+        hosted: Vec::new(),
+        interrupted: false,
+    };
+    for share in joined {
+        let Share { senders, hosted, interrupted } = share?;
+        outcome.hosted.extend(hosted);
+        outcome.interrupted |= interrupted;
+        for (group, ended, tally) in senders {
+            let GroupEnded { ended: all, clients } = &mut outcome.groups[group];
+            *clients += 1;
+            all.last_answer = all.last_answer.max(ended.last_answer);
+            all.queue_full += ended.queue_full;
+            all.queue_ns += ended.queue_ns;
+            // At one time in each client, not over all: an upper bound of what waited together.
+            all.behind_max += ended.behind_max;
+            all.behind_end += ended.behind_end;
+            outcome.rest.push((group, tally));
         }
     }
-
-    fn take(&mut self, client: &mut Client) -> Result<u64, CallError> {
-        let mut failed = None;
-        let (mask, start) = (self.submitted_at.len() - 1, self.start);
-        let (submitted_at, latency_ns) = (&self.submitted_at, &mut self.latency_ns);
-        let mut now = 0;
-        let taken = client.poll(|completion| {
-            if now == 0 {
-                now = start.elapsed().as_nanos() as u64;
-            }
-            let latency = now.saturating_sub(submitted_at[completion.token.0 as usize & mask]);
-            latency_ns.saturating_record(latency);
-            match completion.result {
-                Ok(Outcome::Appended(_)) => {}
-                Ok(other) => unreachable!("{other:?} to an append"),
-                Err(error) => failed = Some(error),
-            }
-        })?;
-        failed.map_or(Ok(taken as u64), Err)
-    }
+    Ok(outcome)
 }

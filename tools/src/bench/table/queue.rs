@@ -6,10 +6,6 @@ use crate::bench::figures::{digits, us};
 use crate::names::shown;
 use crate::table::{count, grouped};
 
-/// A rate is sustained if so much of it was served, and what is behind at the end is less than the rest of a second's: the
-/// same that a sweep asks of its points.
-const SERVED_MIN: f64 = 0.98;
-
 /// All queues.
 pub(super) fn queues(page: &mut Page, parts: &[Part]) {
     for (at, part) in parts.iter().enumerate() {
@@ -50,8 +46,7 @@ fn length(page: &mut Page, queue: &Queue, sharing: &[Part]) {
 fn offer(page: &mut Page, queue: &Queue, offered: f64, served: f64) {
     let part = if offered > 0.0 { format!(" ({:.1} %)", served / offered * 100.0) } else { String::new() };
     page.line("offered", &format!("{} requests/s, served {}{part}", digits(offered), digits(served)));
-    let behind_most = (offered * (1.0 - SERVED_MIN)).max(1.0);
-    if served < offered * SERVED_MIN || queue.behind_end as f64 >= behind_most {
+    if !queue.is_sustained(served) {
         page.line(
             "",
             &format!(

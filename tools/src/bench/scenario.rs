@@ -1,0 +1,189 @@
+//! The scenarios: what is run, in which order, and what of it is the figure.
+
+use super::args::Scenario;
+use super::document::{Arrivals, Commits, Floors, Part, Ratio, Run};
+use super::load::{BenchStream, Load};
+use super::run::{Bench, Loaded};
+use super::sender::Work;
+use crate::directory::{Caching, Reader};
+use crate::failure::Failure;
+use crate::interrupt;
+use diatreme::Engine;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Requests in flight while records are written that are to be read later.
+const PRELOAD_WINDOW: usize = 8192;
+
+impl Bench<'_> {
+    /// One run of a scenario in a fresh directory.
+    pub(crate) fn scenario(&mut self, scenario: Scenario, directory: &Path) -> Result<Run, Failure> {
+        match scenario {
+            Scenario::Append | Scenario::Mixed | Scenario::Tenants => self.plain(scenario, directory),
+            Scenario::Noisy => self.noisy(directory),
+            Scenario::Audit => self.audit(directory),
+            Scenario::Recovery => self.recovery(directory),
+            Scenario::Verify => self.verify(directory),
+        }
+    }
+
+    fn plain(&mut self, scenario: Scenario, directory: &Path) -> Result<Run, Failure> {
+        let streams = self.streams(directory)?;
+        let load = self.load(streams);
+        let loaded = self.run(directory, load, scenario.name())?;
+        self.complete(directory, loaded)
+    }
+
+    /// The others alone, then the same beside one tenant that floods: a closed loop with the whole window, by a client of its own.
+    /// Unless a rate is given, the others offer little: a tenth of what would fill their own window.
+    fn noisy(&mut self, directory: &Path) -> Result<Run, Failure> {
+        let streams = self.streams(directory)?;
+        let (loud, others): (Vec<BenchStream>, Vec<BenchStream>) =
+            streams.into_iter().partition(|stream| stream.stream.tenant() == diatreme::TenantId::of_name("bench-0"));
+        let mut alone = self.load(others);
+        let quiet = &mut alone.groups[0];
+        if quiet.arrivals == Arrivals::Closed {
+            quiet.arrivals = Arrivals::Open { requests_per_sec: QUIET_PER_SEC, poisson: true, burst: 1 };
+        }
+        quiet.names = ["others, alone", "others, alone"];
+        let mut beside = alone.clone();
+        beside.groups[0].names = ["others, beside the flood", "others, beside the flood"];
+        let mut flood = self.load(loud).groups.remove(0);
+        (flood.names, flood.arrivals) = (["the flood", "the flood"], Arrivals::Closed);
+        beside.groups.push(flood);
+        let first = self.run(directory, alone, "others, alone")?;
+        let mut second = self.run(directory, beside, "others, beside the flood")?;
+        second.parts.splice(0..0, first.parts);
+        // What is asked is what the flood does to the others.
+        second.parts.swap(0, 1);
+        self.complete(directory, second)
+    }
+
+    /// Reads of what was written before: each way first after an opening, and then again.
+    fn audit(&mut self, directory: &Path) -> Result<Run, Failure> {
+        let streams = self.preload(directory, false)?.1;
+        let mut random = self.load(streams.clone());
+        random.groups[0].records = None;
+        random.warm_up = Duration::ZERO;
+        let mut scan = random.clone();
+        scan.duration = None;
+        (scan.groups[0].work, scan.groups[0].clients, scan.groups[0].arrivals) = (Work::Scan, 1, Arrivals::Closed);
+        let mut runs: Vec<Loaded> = Vec::new();
+        let phases = [
+            (&random, "random reads, cold"),
+            (&random, "random reads, again"),
+            (&scan, "scan, cold"),
+            (&scan, "scan, again"),
+        ];
+        for (load, name) in phases {
+            if interrupt::requested() {
+                break;
+            }
+            let mut load = load.clone();
+            load.groups[0].names = [name, name];
+            runs.push(self.run(directory, load, name)?);
+        }
+        let mut phases = runs.into_iter();
+        let Some(mut all) = phases.next() else {
+            return Err(Failure::failed("stopped before anything was read"));
+        };
+        all.parts.extend(phases.flat_map(|phase| phase.parts));
+        self.complete(directory, all)
+    }
+
+    /// Opens what a crash left, and what a clean end left: shards that are dropped leave what a killed process would.
+    fn recovery(&mut self, directory: &Path) -> Result<Run, Failure> {
+        let (loaded, _) = self.preload(directory, true)?;
+        let bytes: u64 = loaded.stats.iter().map(|shard| shard.log.frame_bytes).sum();
+        let records: u64 = loaded.stats.iter().map(|shard| shard.log.records).sum();
+        let mut parts = Vec::new();
+        for name in ["opening after a crash", "opening after a clean end"] {
+            crate::output::progress(name);
+            let builder = self.args.builder(directory, &self.config);
+            let since = Instant::now();
+            let engine = builder.open()?;
+            parts.push(Part::counted(name, 1, records, bytes, since.elapsed().as_secs_f64()));
+            no_damage(&engine)?;
+            engine.close()?;
+        }
+        Ok(Run::of_parts(parts))
+    }
+
+    /// Verifies everything on all cores, and on one.
+    fn verify(&mut self, directory: &Path) -> Result<Run, Failure> {
+        let (loaded, _) = self.preload(directory, false)?;
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut parts = Vec::new();
+        for threads in [all, 1] {
+            let name = format!("verification, {}", crate::table::count(threads as u64, "core"));
+            crate::output::progress(&name);
+            let open = || {
+                let Reader { backend, buffer } = Reader::open(directory, Caching::Direct)?;
+                Ok((backend, buffer.expect("the reader has just carved its buffer")))
+            };
+            let since = Instant::now();
+            let verified = log::verify(open, threads, |_, _| {}).map_err(Failure::at(directory))?;
+            let elapsed_sec = since.elapsed().as_secs_f64();
+            if let Some(damage) = verified.damage.first() {
+                return Err(Failure::failed(format!("{}: damaged: {damage}", directory.display())));
+            }
+            parts.push(Part::counted(&name, 1, verified.records, verified.bytes, elapsed_sec));
+            if all == 1 {
+                break;
+            }
+        }
+        let commits = loaded.commits();
+        let floors = Floors { device: Vec::new(), ..self.floors(directory, &loaded, &commits)? };
+        let processor = floors.chain.as_ref().map(|floor| all as f64 * 1e9 / floor.ns_per_record);
+        let ratio = parts.first().and_then(|part| Ratio::of(part.records_per_sec, None, processor));
+        Ok(Run { commits, floors, ratio, ..Run::of_parts(parts) })
+    }
+
+    /// Writes the records that are to be read later; gives how it went, and the streams as they are then.
+    fn preload(&mut self, directory: &Path, crash: bool) -> Result<(Loaded, Vec<BenchStream>), Failure> {
+        let streams = self.streams(directory)?;
+        let mut load: Load = self.load(streams);
+        let group = &mut load.groups[0];
+        (group.work, group.arrivals, group.window) = (Work::Mix { read_percent: 0 }, Arrivals::Closed, PRELOAD_WINDOW);
+        group.records = self.config.records;
+        (load.warm_up, load.duration, load.crash) = (Duration::ZERO, None, crash);
+        let inside = self.config.inside;
+        // Only a shard whose host is this program can be dropped as a crash would.
+        self.config.inside |= crash;
+        let loaded = self.run(directory, load, "writing what is to be read");
+        self.config.inside = inside;
+        self.recorded.clear();
+        let loaded = loaded?;
+        if loaded.parts.is_empty() {
+            return Err(Failure::failed("stopped before anything was written"));
+        }
+        // After a crash the opening is what is measured, so nobody opens it before.
+        let streams = if crash { Vec::new() } else { self.streams(directory)? };
+        Ok((loaded, streams))
+    }
+}
+
+/// What the others of a noisy neighbour offer together, unless it is said: far from any limit.
+const QUIET_PER_SEC: f64 = 5_000.0;
+
+impl Run {
+    /// Of operations that are no requests.
+    fn of_parts(parts: Vec<Part>) -> Run {
+        Run {
+            elapsed_sec: parts.iter().map(|part| part.elapsed_sec).sum(),
+            parts,
+            timeline: Vec::new(),
+            commits: Commits::default(),
+            shards: Vec::new(),
+            floors: Floors::default(),
+            ratio: None,
+        }
+    }
+}
+
+fn no_damage(engine: &Engine) -> Result<(), Failure> {
+    match engine.report().recovery.damage.first() {
+        None => Ok(()),
+        Some(damage) => Err(Failure::failed(format!("what was written is damaged: {damage}"))),
+    }
+}

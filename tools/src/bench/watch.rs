@@ -1,0 +1,288 @@
+//! Watches a load while it runs: collects what its clients counted, keeps the timeline, and shows it on a terminal.
+
+use super::document::{Interval, Latency, Part, Queue};
+use super::files::HdrLog;
+use super::live::Live;
+use super::load::{Group, Load, Outcome, Watched};
+use super::sender::{Count, KINDS, Tally, histogram};
+use super::switches::{self, Switches};
+use crate::failure::Failure;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Points of a timeline that are kept: a run of hours has coarser ones in its document than in its interval log.
+const INTERVALS_MAX: usize = 4096;
+
+/// What was counted of one kind of requests of one group.
+pub(crate) struct Counted {
+    pub(crate) name: &'static str,
+    pub(crate) count: Count,
+    pub(crate) latency_ns: Histogram<u64>,
+    /// Since the last tick.
+    fresh: Histogram<u64>,
+}
+
+/// Collects.
+pub(crate) struct Watcher<'a> {
+    warm_up: Duration,
+    until: Option<Duration>,
+    /// `KINDS` for each group.
+    pub(crate) counted: Vec<Counted>,
+    pub(crate) timeline: Vec<Interval>,
+    /// Of all kinds, since the last tick.
+    fresh: Histogram<u64>,
+    last_tick: Duration,
+    /// What was collected after the last tick.
+    rest: Tick,
+    /// For each tick: seconds, and requests that were due and not sent.
+    behind: Vec<(f64, f64)>,
+    switched: Option<(Duration, BTreeMap<u16, Switches>)>,
+    /// Of each shard's thread: switches a second, voluntary and involuntary.
+    pub(crate) switches_per_sec: BTreeMap<u16, (f64, f64)>,
+    live: Live,
+    log: Option<&'a mut HdrLog>,
+    log_error: Option<Failure>,
+}
+
+/// What the trays held at a tick.
+#[derive(Default)]
+struct Tick {
+    records: u64,
+    queue: u64,
+    behind: u64,
+}
+
+impl<'a> Watcher<'a> {
+    /// `title` is what the run is called on the terminal.
+    pub(crate) fn new(load: &Load, title: &str, log: Option<&'a mut HdrLog>) -> Watcher<'a> {
+        let counted = |name| Counted { name, count: Count::default(), latency_ns: histogram(), fresh: histogram() };
+        Watcher {
+            warm_up: load.warm_up,
+            until: load.duration.map(|duration| load.warm_up + duration),
+            counted: load.groups.iter().flat_map(|group| group.names).map(counted).collect(),
+            timeline: Vec::new(),
+            fresh: histogram(),
+            last_tick: load.warm_up,
+            rest: Tick::default(),
+            behind: Vec::new(),
+            switched: None,
+            switches_per_sec: BTreeMap::new(),
+            live: Live::new(title),
+            log,
+            log_error: None,
+        }
+    }
+
+    /// Looks at what was counted at every tick until nobody runs.
+    pub(crate) fn watch(&mut self, watched: &Watched) {
+        loop {
+            std::thread::park_timeout(watched.every);
+            if !watched.is_running() {
+                break;
+            }
+            self.tick(watched);
+        }
+        // The last that was left in time; what came after it has to be handed over, and ends the timeline.
+        self.rest = self.collect(watched);
+        self.count_switches(watched.start.elapsed());
+        self.live.clear();
+    }
+
+    fn tick(&mut self, watched: &Watched) {
+        let tick = self.collect(watched);
+        let now = watched.start.elapsed();
+        if now <= self.warm_up {
+            self.live.warming_up(now, self.warm_up);
+            return;
+        }
+        self.count_switches(now);
+        self.note(&tick, now);
+    }
+
+    fn collect(&mut self, watched: &Watched) -> Tick {
+        let mut tick = Tick::default();
+        for (group, tray) in &watched.trays {
+            tray.collect(|tally| self.take(*group, tally, &mut tick));
+        }
+        tick
+    }
+
+    fn take(&mut self, group: usize, tally: &Tally, tick: &mut Tick) {
+        for kind in 0..KINDS {
+            let (fresh, count) = (&tally.latency_ns[kind], tally.counts[kind]);
+            let counted = &mut self.counted[group * KINDS + kind];
+            counted.count.add(count);
+            tick.records += count.records;
+            if fresh.is_empty() {
+                continue;
+            }
+            for total in [&mut counted.latency_ns, &mut counted.fresh, &mut self.fresh] {
+                total.add(fresh).expect("all histograms have the same bounds");
+            }
+        }
+        tick.queue += tally.queue;
+        tick.behind += tally.behind;
+    }
+
+    /// Closes an interval of the timeline.
+    fn note(&mut self, tick: &Tick, now: Duration) {
+        let length = now.saturating_sub(self.last_tick);
+        if self.until.is_none_or(|until| now <= until) {
+            self.behind.push((now.as_secs_f64(), tick.behind as f64));
+        }
+        if self.fresh.is_empty() || length.is_zero() {
+            return;
+        }
+        self.timeline.push(Interval {
+            at_sec: (now - self.warm_up).as_secs_f64(),
+            records_per_sec: tick.records as f64 / length.as_secs_f64(),
+            p50_ns: self.fresh.value_at_quantile(0.5),
+            p99_ns: self.fresh.value_at_quantile(0.99),
+            max_ns: self.fresh.max(),
+            queue: tick.queue,
+        });
+        self.fresh.reset();
+        for counted in &mut self.counted {
+            if let Some(log) = &mut self.log
+                && !counted.fresh.is_empty()
+                && let Err(error) = log.interval(counted.name, length, &counted.fresh)
+            {
+                self.log_error.get_or_insert(error);
+            }
+            counted.fresh.reset();
+        }
+        self.last_tick = now;
+        self.live.show(&self.timeline);
+        if self.timeline.len() == INTERVALS_MAX {
+            thin_out(&mut self.timeline);
+            thin_out(&mut self.behind);
+        }
+    }
+
+    /// Remembers the first count after the warm-up, and relates the newest one to it.
+    fn count_switches(&mut self, now: Duration) {
+        if now < self.warm_up || self.until.is_some_and(|until| now > until && self.switched.is_some()) {
+            return;
+        }
+        let counts = switches::of_shards();
+        let Some((since, first)) = &self.switched else {
+            self.switched = Some((now, counts));
+            return;
+        };
+        let seconds = (now - *since).as_secs_f64().max(1e-9);
+        let rate = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
+        for (shard, count) in counts {
+            let then = first.get(&shard).copied().unwrap_or_default();
+            let rates = (rate(count.voluntary, then.voluntary), rate(count.involuntary, then.involuntary));
+            self.switches_per_sec.insert(shard, rates);
+        }
+    }
+
+    /// Takes in what clients counted after the last tick, and makes the parts of the report: those of which there was a request.
+    pub(crate) fn finish(&mut self, load: &Load, outcome: &Outcome) -> Result<Vec<Part>, Failure> {
+        let mut tick = std::mem::take(&mut self.rest);
+        for (group, tally) in &outcome.rest {
+            self.take(*group, tally, &mut tick);
+        }
+        let last = outcome.groups.iter().map(|group| group.ended.last_answer).max().unwrap_or_default();
+        // Answers may be older than the last tick: their client had not left them in time.
+        self.note(&tick, last.max(self.last_tick + Duration::from_micros(1)));
+        if let Some(error) = self.log_error.take() {
+            return Err(error);
+        }
+        Ok(load.groups.iter().enumerate().flat_map(|(at, group)| self.parts_of(at, group, outcome)).collect())
+    }
+
+    fn parts_of(&self, at: usize, group: &Group, outcome: &Outcome) -> Vec<Part> {
+        let ended = &outcome.groups[at].ended;
+        let elapsed_sec = ended.last_answer.saturating_sub(self.warm_up).as_secs_f64();
+        let counted = &self.counted[at * KINDS..(at + 1) * KINDS];
+        let requests: u64 = counted.iter().map(|counted| counted.count.requests).sum();
+        let latency_sum_ns: f64 = counted.iter().map(|part| part.latency_ns.mean() * part.count.requests as f64).sum();
+        let mut queue = Some(Queue {
+            mean: ended.queue_ns / 1e9 / elapsed_sec.max(1e-9),
+            by_littles_law: if requests == 0 { 0.0 } else { latency_sum_ns / 1e9 / elapsed_sec.max(1e-9) },
+            full: ended.queue_full,
+            offered_per_sec: group.offered_per_sec(),
+            behind_max: ended.behind_max,
+            behind_end: ended.behind_end,
+            behind_growth_per_sec: slope(&self.behind),
+        });
+        let present = counted.iter().filter(|counted| counted.count.requests > 0);
+        present.map(|counted| counted.part(elapsed_sec, queue.take())).collect()
+    }
+}
+
+impl Counted {
+    fn part(&self, elapsed_sec: f64, queue: Option<Queue>) -> Part {
+        let Count { requests, records, bytes } = self.count;
+        Part {
+            queue,
+            latency: Latency::of(&self.latency_ns),
+            ..Part::counted(self.name, requests, records, bytes, elapsed_sec)
+        }
+    }
+}
+
+impl Part {
+    /// A part of which no latency is known.
+    pub(crate) fn counted(name: &str, requests: u64, records: u64, bytes: u64, elapsed_sec: f64) -> Part {
+        let rate = |count: u64| if elapsed_sec > 0.0 { count as f64 / elapsed_sec } else { 0.0 };
+        Part {
+            name: name.into(),
+            requests,
+            records,
+            bytes,
+            elapsed_sec,
+            requests_per_sec: rate(requests),
+            records_per_sec: rate(records),
+            bytes_per_sec: rate(bytes),
+            latency: None,
+            queue: None,
+        }
+    }
+}
+
+/// Keeps every second point.
+fn thin_out<T>(points: &mut Vec<T>) {
+    let mut keep = false;
+    points.retain(|_| {
+        keep = !keep;
+        keep
+    });
+}
+
+/// The slope of the straight line with the least squares through the points; 0 for fewer than three.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    if points.len() < 3 {
+        return 0.0;
+    }
+    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
+    let (x_mean, y_mean) = (mean(|point| point.0), mean(|point| point.1));
+    let (covariance, variance) = points.iter().fold((0.0, 0.0), |(covariance, variance), (x, y)| {
+        (covariance + (x - x_mean) * (y - y_mean), variance + (x - x_mean).powi(2))
+    });
+    if variance > 0.0 { covariance / variance } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_grows_is_told_from_one_that_swings() {
+        let growing: Vec<(f64, f64)> = (0..10).map(|at| (f64::from(at), 5.0 + 100.0 * f64::from(at))).collect();
+        assert!((slope(&growing) - 100.0).abs() < 1e-9);
+        let swinging: Vec<(f64, f64)> = (0..100).map(|at| (f64::from(at), f64::from(at % 2))).collect();
+        assert!(slope(&swinging).abs() < 0.01);
+        assert!(slope(&[(1.0, 0.0), (1.0, 5.0), (1.0, 9.0)]).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_long_timeline_is_thinned_evenly() {
+        let mut points: Vec<u32> = (0..7).collect();
+        thin_out(&mut points);
+        assert_eq!(points, [0, 2, 4, 6]);
+    }
+}
