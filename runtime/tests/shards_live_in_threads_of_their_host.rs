@@ -1,4 +1,5 @@
 //! An embedder steps shards in threads of its own: what is promised is the same, and nothing hangs when the two part.
+#![allow(clippy::unwrap_used, reason = "only tests are here")]
 
 use diatreme::{Cores, Engine, HostedShard, OpenError, Outcome, ShardSeat};
 use std::path::Path;

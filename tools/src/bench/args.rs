@@ -17,6 +17,8 @@ const PRELOAD_DEFAULT: u64 = 2_000_000;
 /// Seconds of an open loop, and of each phase of scenarios that have several.
 const OPEN_SEC_DEFAULT: f64 = 10.0;
 const PHASE_SEC_DEFAULT: f64 = 3.0;
+/// What the others of a noisy neighbour offer together, unless it is said: far from any limit.
+const QUIET_PER_SEC: f64 = 5_000.0;
 /// Streams over all tenants: each is a chain, and each has a place in the kernel and the log.
 const STREAMS_MAX: u64 = 1 << 20;
 /// Requests in flight over all clients: each has a place in a ring and in the shard.
@@ -33,7 +35,8 @@ pub(crate) enum Scenario {
     Mixed,
     /// Appends to hundreds of tenants, to some far more often than to others.
     Tenants,
-    /// One tenant floods; the latency of the others is shown apart, without it and beside it.
+    /// One tenant floods in a closed loop; the others, which offer 5,000 requests a second or --rate, are shown apart, without
+    /// it and beside it.
     Noisy,
     /// Opening a directory: after a crash, and after a clean end.
     Recovery,
@@ -209,7 +212,7 @@ impl LoadArgs {
         };
         let config = Config {
             scenario: scenario.name().into(),
-            arrivals: self.arrivals(),
+            arrivals: self.arrivals(scenario),
             records,
             duration_sec: self.duration.or(timed.then_some(by_default)),
             warm_up_sec: self.warm_up,
@@ -244,12 +247,14 @@ impl LoadArgs {
         Ok(config)
     }
 
-    fn arrivals(&self) -> Arrivals {
-        self.rate.map_or(Arrivals::Closed, |requests_per_sec| Arrivals::Open {
-            requests_per_sec,
-            poisson: self.poisson,
-            burst: self.burst,
-        })
+    fn arrivals(&self, scenario: Scenario) -> Arrivals {
+        match self.rate {
+            Some(requests_per_sec) => Arrivals::Open { requests_per_sec, poisson: self.poisson, burst: self.burst },
+            None if scenario == Scenario::Noisy => {
+                Arrivals::Open { requests_per_sec: QUIET_PER_SEC, poisson: true, burst: 1 }
+            }
+            None => Arrivals::Closed,
+        }
     }
 
     /// Flags that a scenario has no use for are a mistake, not a detail.

@@ -314,6 +314,14 @@ const SERVED_MIN: f64 = 0.98;
 /// …and what is behind at the end is less than the rest of a second's.
 const BEHIND_SEC_MAX: f64 = 1.0 - SERVED_MIN;
 
+impl Part {
+    /// The parts that share the queue of the first: those behind it that have none of their own.
+    pub(crate) fn sharing(parts: &[Part]) -> &[Part] {
+        let more = parts.iter().skip(1).take_while(|part| part.queue.is_none()).count();
+        &parts[..parts.len().min(more + 1)]
+    }
+}
+
 impl Queue {
     /// Whether what was offered was served, and left no queue; a closed loop offers what is served.
     pub(crate) fn is_sustained(&self, served_per_sec: f64) -> bool {

@@ -110,7 +110,7 @@ impl Bench<'_> {
         if seats.is_empty() {
             load.cpus = self.client_cpus(&shards);
         }
-        let mut watcher = Watcher::new(&load, title, self.log.as_mut());
+        let mut watcher = Watcher::new(&load, title, self.args.every(), self.log.as_mut());
         let ran = load::run(&engine, &load, seats, self.args.every(), |watched| watcher.watch(watched));
         let closed = close(engine, load.crash);
         let outcome = ran?;

@@ -35,16 +35,12 @@ impl Bench<'_> {
     }
 
     /// The others alone, then the same beside one tenant that floods: a closed loop with the whole window, by a client of its own.
-    /// Unless a rate is given, the others offer little: a tenth of what would fill their own window.
     fn noisy(&mut self, directory: &Path) -> Result<Run, Failure> {
         let streams = self.streams(directory)?;
         let (loud, others): (Vec<BenchStream>, Vec<BenchStream>) =
             streams.into_iter().partition(|stream| stream.stream.tenant() == diatreme::TenantId::of_name("bench-0"));
         let mut alone = self.load(others);
         let quiet = &mut alone.groups[0];
-        if quiet.arrivals == Arrivals::Closed {
-            quiet.arrivals = Arrivals::Open { requests_per_sec: QUIET_PER_SEC, poisson: true, burst: 1 };
-        }
         quiet.names = ["others, alone", "others, alone"];
         let mut beside = alone.clone();
         beside.groups[0].names = ["others, beside the flood", "others, beside the flood"];
@@ -162,9 +158,6 @@ impl Bench<'_> {
         Ok((loaded, streams))
     }
 }
-
-/// What the others of a noisy neighbour offer together, unless it is said: far from any limit.
-const QUIET_PER_SEC: f64 = 5_000.0;
 
 impl Run {
     /// Of operations that are no requests.

@@ -25,6 +25,7 @@ pub(crate) struct Counted {
 
 /// Collects.
 pub(crate) struct Watcher<'a> {
+    every: Duration,
     warm_up: Duration,
     until: Option<Duration>,
     /// `KINDS` for each group.
@@ -55,9 +56,10 @@ struct Tick {
 
 impl<'a> Watcher<'a> {
     /// `title` is what the run is called on the terminal.
-    pub(crate) fn new(load: &Load, title: &str, log: Option<&'a mut HdrLog>) -> Watcher<'a> {
+    pub(crate) fn new(load: &Load, title: &str, every: Duration, log: Option<&'a mut HdrLog>) -> Watcher<'a> {
         let counted = |name| Counted { name, count: Count::default(), latency_ns: histogram(), fresh: histogram() };
         Watcher {
+            every,
             warm_up: load.warm_up,
             until: load.duration.map(|duration| load.warm_up + duration),
             counted: load.groups.iter().flat_map(|group| group.names).map(counted).collect(),
@@ -125,6 +127,17 @@ impl<'a> Watcher<'a> {
         tick.behind += tally.behind;
     }
 
+    fn interval(&self, tick: &Tick, now: Duration, length: Duration) -> Interval {
+        Interval {
+            at_sec: (now - self.warm_up).as_secs_f64(),
+            records_per_sec: tick.records as f64 / length.as_secs_f64(),
+            p50_ns: self.fresh.value_at_quantile(0.5),
+            p99_ns: self.fresh.value_at_quantile(0.99),
+            max_ns: self.fresh.max(),
+            queue: tick.queue,
+        }
+    }
+
     /// Closes an interval of the timeline.
     fn note(&mut self, tick: &Tick, now: Duration) {
         let length = now.saturating_sub(self.last_tick);
@@ -134,14 +147,10 @@ impl<'a> Watcher<'a> {
         if self.fresh.is_empty() || length.is_zero() {
             return;
         }
-        self.timeline.push(Interval {
-            at_sec: (now - self.warm_up).as_secs_f64(),
-            records_per_sec: tick.records as f64 / length.as_secs_f64(),
-            p50_ns: self.fresh.value_at_quantile(0.5),
-            p99_ns: self.fresh.value_at_quantile(0.99),
-            max_ns: self.fresh.max(),
-            queue: tick.queue,
-        });
+        // What is left at the end is a part of an interval; a rate over a short one says nothing.
+        if length >= self.every / 2 || self.timeline.is_empty() {
+            self.timeline.push(self.interval(tick, now, length));
+        }
         self.fresh.reset();
         for counted in &mut self.counted {
             if let Some(log) = &mut self.log

@@ -6,9 +6,6 @@ use crate::bench::document::{Arrivals, Config, Document, Part, Queue, Run, Sweep
 use crate::table::{count, grouped};
 use std::fmt::Write;
 
-/// A rate is kept up if so much of it was served, and what is behind at the end is less than the rest of a second's.
-const KEPT: f64 = 0.98;
-
 /// Title, and the load in a sentence.
 pub(super) fn header(document: &Document) -> String {
     let Document { command, config, version, started_at, .. } = document;
@@ -70,21 +67,14 @@ pub(super) fn warnings(document: &Document) -> String {
     })
 }
 
-/// The parts that share the queue of the first: those behind it that have none of their own.
-pub(super) fn sharing(parts: &[Part]) -> &[Part] {
-    let more = parts.iter().skip(1).take_while(|part| part.queue.is_none()).count();
-    &parts[..parts.len().min(more + 1)]
-}
-
 /// Whether the queue grew: then latency says how long the run was, not how good the engine is.
 fn queue_warning(run: &Run) -> Option<String> {
     run.parts.iter().enumerate().find_map(|(at, part)| {
-        let Queue { offered_per_sec, behind_end, behind_growth_per_sec, .. } = part.queue.as_ref()?;
+        let queue = part.queue.as_ref()?;
+        let Queue { offered_per_sec, behind_end, behind_growth_per_sec, .. } = queue;
         let offered = (*offered_per_sec)?;
-        let served: f64 = sharing(&run.parts[at..]).iter().map(|part| part.requests_per_sec).sum();
-        let behind_most = (offered * (1.0 - KEPT)).max(1.0);
-        let kept = served >= offered * KEPT && (*behind_end as f64) < behind_most;
-        (!kept).then(|| {
+        let served: f64 = Part::sharing(&run.parts[at..]).iter().map(|part| part.requests_per_sec).sum();
+        (!queue.is_sustained(served)).then(|| {
             let (served, offered) = (number(served), number(offered));
             let (growth, end) = (number(*behind_growth_per_sec), grouped(*behind_end));
             format!(

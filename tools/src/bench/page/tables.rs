@@ -1,6 +1,5 @@
 //! The figures as tables: what the charts show, to the digit, and what they do not show.
 
-use super::headline::sharing;
 use super::text::{NONE, bytes, bytes_per_sec, escaped, latency, number, percent, seconds};
 use super::{best_device, rate_unit};
 use crate::bench::document::{Config, Part, Queue, Run, ShardCounts, Sweep};
@@ -75,7 +74,7 @@ fn latencies(parts: &[Part]) -> String {
 fn queues(parts: &[Part]) -> String {
     let row = |(at, part): (usize, &Part)| {
         let queue = part.queue.as_ref()?;
-        let shared: Vec<&str> = sharing(&parts[at..]).iter().map(|part| part.name.as_str()).collect();
+        let shared: Vec<&str> = Part::sharing(&parts[at..]).iter().map(|part| part.name.as_str()).collect();
         let Queue { mean, by_littles_law, full, offered_per_sec, behind_max, behind_end, behind_growth_per_sec } =
             queue;
         let off = (by_littles_law / mean - 1.0) * 100.0;

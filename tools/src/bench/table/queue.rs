@@ -10,9 +10,7 @@ use crate::table::{count, grouped};
 pub(super) fn queues(page: &mut Page, parts: &[Part]) {
     for (at, part) in parts.iter().enumerate() {
         if let Some(queue) = &part.queue {
-            // Parts that have none of their own wait in that of the part before them.
-            let others = parts[at + 1..].iter().take_while(|part| part.queue.is_none()).count();
-            let sharing = &parts[at..=at + others];
+            let sharing = Part::sharing(&parts[at..]);
             length(page, queue, sharing);
             if let Some(offered) = queue.offered_per_sec {
                 offer(page, queue, offered, sharing.iter().map(|part| part.requests_per_sec).sum());
