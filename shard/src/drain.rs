@@ -46,10 +46,20 @@ impl<B: IoBackend> Shard<B> {
     /// Takes requests from all ports in turn, a batch each, until all are empty or the turn's share is taken. The port
     /// that waits for the log's room is asked before: what room there is, is not taken by the same one every time.
     pub(crate) fn drain(&mut self, now: u64) -> Drained {
+        // Lent out, so that a port is drained where it lies while the rest of the shard works for it.
+        let mut ports = std::mem::take(&mut self.ports);
+        let drained = self.drain_ports(&mut ports, now);
+        self.ports = ports;
+        self.log.stages().drained();
+        self.requests += drained.requests as u64;
+        drained
+    }
+
+    fn drain_ports(&mut self, ports: &mut [Option<Attached>], now: u64) -> Drained {
         let mut drained = Drained { requests: 0, bytes: 0, rings_empty: true, blocked: false };
-        let count = self.ports.len();
+        let count = ports.len();
         let first = self.waiting.take().filter(|&at| at < count);
-        let still = first.is_some_and(|at| self.drain_next(at, now, &mut drained).waits());
+        let still = first.is_some_and(|at| self.drain_next(ports, at, now, &mut drained).waits());
         let mut idle = 0;
         let mut at = self.last_drained;
         while idle < count && drained.requests < TURN_REQUESTS && drained.bytes < TURN_BYTES {
@@ -58,10 +68,9 @@ impl<B: IoBackend> Shard<B> {
                 idle += 1;
                 continue;
             }
-            let end = self.drain_next(at, now, &mut drained);
+            let end = self.drain_next(ports, at, now, &mut drained);
             idle = if matches!(end, End::Limit) { 0 } else { idle + 1 };
         }
-        self.log.stages().drained();
         self.last_drained = at;
         if still {
             self.waiting = first;
@@ -70,26 +79,25 @@ impl<B: IoBackend> Shard<B> {
             self.last_waiting = at;
         }
         drained.rings_empty = idle >= count;
-        self.requests += drained.requests as u64;
         drained
     }
 
     /// Drains a port, and notes whether it is to be the first of the next turn: of those that got nothing, the next one
     /// behind the port that was the first before.
-    fn drain_next(&mut self, at: usize, now: u64, drained: &mut Drained) -> End {
+    fn drain_next(&mut self, ports: &mut [Option<Attached>], at: usize, now: u64, drained: &mut Drained) -> End {
         let before = drained.requests;
-        let end = self.drain_port(at, now, drained);
+        let end = self.drain_port(&mut ports[at], at, now, drained);
         drained.blocked |= matches!(end, End::Blocked | End::Waiting);
         if drained.requests == before && end.waits() {
-            let count = self.ports.len();
+            let count = ports.len();
             let behind = |at: usize| (at + 2 * count - self.last_waiting.min(count) - 1) % count;
             self.waiting = self.waiting.filter(|&other| behind(other) <= behind(at)).or(Some(at));
         }
         end
     }
 
-    fn drain_port(&mut self, at: usize, now: u64, drained: &mut Drained) -> End {
-        let Some(Some(mut attached)) = self.ports.get_mut(at).map(Option::take) else {
+    fn drain_port(&mut self, place: &mut Option<Attached>, at: usize, now: u64, drained: &mut Drained) -> End {
+        let Some(attached) = place else {
             return End::Empty;
         };
         // Asked before the ring is found empty: what was sent before leaving is still taken.
@@ -99,10 +107,9 @@ impl<B: IoBackend> Shard<B> {
             self.queued_reads -= attached.reads.len();
             attached.reads.clear();
         }
-        let end = self.drain_attached(&mut attached, at, now, drained);
-        self.ports[at] = Some(attached);
+        let end = self.drain_attached(attached, at, now, drained);
         if gone && matches!(end, End::Empty) {
-            self.detach(at);
+            self.detach(place);
         }
         end
     }

@@ -291,13 +291,10 @@ impl<B: IoBackend> Shard<B> {
 
     /// Frees the place of a client that is gone, once nothing refers to it.
     #[cold]
-    pub(crate) fn detach(&mut self, at: usize) {
-        if let Some(attached) = &self.ports[at]
-            && attached.owed == 0
-        {
+    pub(crate) fn detach(&mut self, place: &mut Option<Attached>) {
+        if let Some(attached) = place.take_if(|attached| attached.owed == 0) {
             self.queued_reads -= attached.reads.len();
             self.places -= attached.port.replies.capacity();
-            self.ports[at] = None;
             self.attached -= 1;
         }
     }
