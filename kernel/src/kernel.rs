@@ -6,7 +6,7 @@ use crate::ids::{RecordKind, StreamId, StreamSlot, TenantId};
 use crate::limits::Limits;
 use crate::records::Records;
 use crate::refusal::Refusal;
-use crate::tables::{Closed, Tables};
+use crate::tables::{Closed, Extent, Tables};
 
 /// The state machine of one shard: its tenants and their streams.
 ///
@@ -21,11 +21,22 @@ pub struct Kernel {
 /// What a command comes to.
 pub(crate) type Outcome = Result<Seen<Reply>, Seen<Refusal>>;
 
-/// An answer, and the stream whose newest record it could have seen.
-#[derive(Debug)]
-pub(crate) struct Seen<T> {
-    pub(crate) slot: Option<StreamSlot>,
-    pub(crate) answer: T,
+/// An answer, and the stream whose newest record it could have seen: as [`ReplyEffect::slot`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen<T> {
+    /// The stream.
+    pub slot: Option<StreamSlot>,
+    /// The answer.
+    pub answer: T,
+}
+
+/// An append that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The stream.
+    pub slot: StreamSlot,
+    /// The numbers of the first record. In the others offset and position go up by one, the timestamp is the same.
+    pub first: Extent,
 }
 
 impl<T> Seen<T> {
@@ -62,7 +73,8 @@ impl Kernel {
         let mut turn = Turn { request, now, effects };
         let outcome = match *command {
             Command::Append { tenant, stream, expected, ref records } => {
-                self.append(tenant, stream, expected, records, &mut turn)
+                let appended = self.append(tenant, stream, expected, records, now);
+                appended.map(|appended| appended.tell(records, &mut turn))
             }
             Command::Head { tenant, stream } => self.head(tenant, stream),
             Command::Read { tenant, stream, from, records_max, bytes_max } => {
@@ -105,15 +117,20 @@ impl Kernel {
         }
     }
 
+    /// What [`apply`](Self::apply) does for an append, told in numbers and not in effects: for a caller that logs the
+    /// records from where they lie in the request. A record effect each would be written only to be read once.
+    ///
+    /// # Errors
+    /// Why it is refused, and what that was seen from.
     #[inline]
-    fn append(
+    pub fn append(
         &mut self,
         tenant: TenantId,
         stream: StreamId,
         expected: Option<u64>,
         records: &Records<'_>,
-        turn: &mut Turn<'_>,
-    ) -> Outcome {
+        now: u64,
+    ) -> Result<Appended, Seen<Refusal>> {
         // Before the look-up: what is wrong with the request itself shows nothing of the state.
         self.check_size(records).map_err(Seen::nothing)?;
         let Some(slot) = self.tables.index.find(tenant, stream) else {
@@ -129,20 +146,8 @@ impl Kernel {
             let actual = head.next;
             return Err(Seen::stream(self.witness(slot), Refusal::WrongExpectedOffset { expected, actual }));
         }
-
         // Accepted. From here on nothing fails.
-        let first = self.tables.extend(slot, records.count(), turn.now);
-        turn.effects.records.extend((0..).zip(records).map(|(index, record)| RecordEffect {
-            request: turn.request,
-            slot,
-            kind: RecordKind::Data,
-            offset: first.offset + index,
-            position: first.position + index,
-            timestamp: first.timestamp,
-            payload: Payload::Request { start: record.start, len: record.len },
-        }));
-        let reply = Reply::Appended { first: first.offset, count: records.count(), timestamp: first.timestamp };
-        Ok(Seen::stream(slot, reply))
+        Ok(Appended { slot, first: self.tables.extend(slot, records.count(), now) })
     }
 
     #[inline]
@@ -224,6 +229,24 @@ impl Kernel {
         } else {
             Seen::stream(self.witness(slot), Refusal::Frozen)
         }
+    }
+}
+
+impl Appended {
+    /// Adds an effect for each record.
+    fn tell(self, records: &Records<'_>, turn: &mut Turn<'_>) -> Seen<Reply> {
+        let Appended { slot, first } = self;
+        turn.effects.records.extend((0..).zip(records).map(|(index, record)| RecordEffect {
+            request: turn.request,
+            slot,
+            kind: RecordKind::Data,
+            offset: first.offset + index,
+            position: first.position + index,
+            timestamp: first.timestamp,
+            payload: Payload::Request { start: record.start, len: record.len },
+        }));
+        let reply = Reply::Appended { first: first.offset, count: records.count(), timestamp: first.timestamp };
+        Seen::stream(slot, reply)
     }
 }
 

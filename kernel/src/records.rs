@@ -25,6 +25,7 @@ impl<'a> Records<'a> {
     /// # Errors
     ///
     /// [`Refusal::Malformed`] if the records end before or after the body does.
+    #[inline]
     pub fn parse(body: &'a [u8], start: u32, count: u32) -> Result<Self, Refusal> {
         let Ok(end) = u32::try_from(body.len()) else {
             return Err(Refusal::Malformed { what: Malformed::BodyTooLong, at: u32::MAX });

@@ -95,11 +95,14 @@ impl Tenant {
 }
 
 /// The numbers of one or more records that follow each other in a stream.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Extent {
-    pub(crate) offset: u64,
-    pub(crate) position: u64,
-    pub(crate) timestamp: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Offset in the stream.
+    pub offset: u64,
+    /// Number in the tenant, over all streams.
+    pub position: u64,
+    /// Nanoseconds since 1970.
+    pub timestamp: u64,
 }
 
 #[derive(Debug)]

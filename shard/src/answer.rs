@@ -1,10 +1,9 @@
 //! Step 6: answers leave once the frame that they wait for is settled.
 
 use crate::read::QueuedRead;
-use crate::shard::{Attached, Shard};
+use crate::shard::{Attached, Client, Shard};
 use crate::wire::{Failure, Reply};
 use iobackend::IoBackend;
-use spsc::Producer;
 
 /// What is owed for a request.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +22,30 @@ pub(crate) struct Pending {
     pub(crate) answer: Answer,
 }
 
-/// Puts a reply into a port's ring; it is published at the end of the turn.
-#[inline]
-pub(crate) fn stage(replies: &mut Producer<Reply>, reply: Reply) {
-    // The ring has a place for every request that its client may have in flight. It is full only if the client broke
-    // its word, and then the loss is its own; or nobody is there any more to read it.
-    let _lost = replies.stage(reply);
+impl Client {
+    /// Puts a reply into the client's ring; it is published at the end of the turn.
+    #[inline]
+    pub(crate) fn stage(&mut self, reply: Reply) {
+        // The ring has a place for every request that its client may have in flight. It is full only if the client broke
+        // its word, and then the loss is its own; or nobody is there any more to read it.
+        let _lost = self.replies.stage(reply);
+        self.dirty = true;
+    }
+
+    /// Hands an answer out that waits for no frame any more; says to the shard what is to be done next.
+    #[inline]
+    pub(crate) fn hand_out(&mut self, answer: Answer, staged: &mut bool, queued_reads: &mut usize) {
+        match answer {
+            Answer::Reply(reply) => {
+                self.stage(reply);
+                *staged = true;
+            }
+            Answer::Read(read) => {
+                self.reads.push_back(read);
+                *queued_reads += 1;
+            }
+        }
+    }
 }
 
 impl<B: IoBackend> Shard<B> {
@@ -45,7 +62,11 @@ impl<B: IoBackend> Shard<B> {
                 break;
             };
             self.pending.pop_front();
-            self.hand_out(port as usize, answer);
+            let Some(Some(Attached { client, .. })) = self.ports.get_mut(port as usize) else {
+                unreachable!("a port is kept while answers are owed to it");
+            };
+            client.owed -= 1;
+            client.hand_out(answer, &mut self.staged, &mut self.queued_reads);
         }
         self.log.stages().publishing(self.staged);
         let published = self.publish();
@@ -53,36 +74,17 @@ impl<B: IoBackend> Shard<B> {
         published
     }
 
-    #[inline]
-    fn hand_out(&mut self, at: usize, answer: Answer) {
-        let Some(Some(attached)) = self.ports.get_mut(at) else {
-            unreachable!("a port is kept while answers are owed to it");
-        };
-        attached.owed -= 1;
-        match answer {
-            Answer::Reply(reply) => {
-                stage(&mut attached.port.replies, reply);
-                attached.dirty = true;
-                self.staged = true;
-            }
-            Answer::Read(read) => {
-                attached.reads.push_back(read);
-                self.queued_reads += 1;
-            }
-        }
-    }
-
     /// Shows clients what is staged for them, and wakes those that sleep.
     pub(crate) fn publish(&mut self) -> bool {
         if !std::mem::take(&mut self.staged) {
             return false;
         }
-        for Attached { port, dirty, .. } in self.ports.iter_mut().flatten() {
-            if std::mem::take(dirty) {
+        for Attached { client, .. } in self.ports.iter_mut().flatten() {
+            if std::mem::take(&mut client.dirty) {
                 // Data first: a client that sees a reply finds its data.
-                port.data.publish();
-                port.replies.publish();
-                port.client.ring();
+                client.data.publish();
+                client.replies.publish();
+                client.bell.ring();
             }
         }
         true

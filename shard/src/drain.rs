@@ -1,12 +1,12 @@
 //! Steps 1 to 3: take requests where they lie, apply them to the kernel, seal their records into the open frame.
 
-use crate::answer::{Answer, stage};
+use crate::answer::Answer;
 use crate::limits::{BATCH_BYTES, BATCH_REQUESTS, READ_BYTES_MAX, TURN_BYTES, TURN_REQUESTS};
 use crate::read::QueuedRead;
-use crate::shard::{Attached, Shard};
-use crate::wire::{Done, Failure, Reply, decode, demand, stamp, token};
+use crate::shard::{Attached, Client, Shard};
+use crate::wire::{Append, Decoded, Done, Failure, Named, Reply, decode, log_bytes, stamp, token};
 use iobackend::IoBackend;
-use kernel::{Command, Payload, RecordEffect, ReplyEffect, StreamSlot, TenantId};
+use kernel::{Appended, Command, Payload, RecordEffect, RecordKind, Refusal, ReplyEffect, Seen, StreamSlot};
 use log::format::frame::RecordHeader;
 use log::limits::REQUEST_RECORDS_BYTES_MAX;
 use log::timing::Awaits;
@@ -86,7 +86,7 @@ impl<B: IoBackend> Shard<B> {
     /// behind the port that was the first before.
     fn drain_next(&mut self, ports: &mut [Option<Attached>], at: usize, now: u64, drained: &mut Drained) -> End {
         let before = drained.requests;
-        let end = self.drain_port(&mut ports[at], at, now, drained);
+        let end = self.drain_port(&mut ports[at], now, drained);
         drained.blocked |= matches!(end, End::Blocked | End::Waiting);
         if drained.requests == before && end.waits() {
             let count = ports.len();
@@ -96,98 +96,117 @@ impl<B: IoBackend> Shard<B> {
         end
     }
 
-    fn drain_port(&mut self, place: &mut Option<Attached>, at: usize, now: u64, drained: &mut Drained) -> End {
+    fn drain_port(&mut self, place: &mut Option<Attached>, now: u64, drained: &mut Drained) -> End {
         let Some(attached) = place else {
             return End::Empty;
         };
         // Asked before the ring is found empty: what was sent before leaving is still taken.
-        let gone = attached.port.requests.is_disconnected();
+        let gone = attached.requests.is_disconnected();
         if gone {
             // Nobody takes their data.
-            self.queued_reads -= attached.reads.len();
-            attached.reads.clear();
+            self.queued_reads -= attached.client.reads.len();
+            attached.client.reads.clear();
         }
-        let end = self.drain_attached(attached, at, now, drained);
+        let end = self.drain_attached(attached, now, drained);
         if gone && matches!(end, End::Empty) {
             self.detach(place);
         }
         end
     }
 
-    fn drain_attached(&mut self, attached: &mut Attached, at: usize, now: u64, drained: &mut Drained) -> End {
-        let limit = attached.places().min(BATCH_REQUESTS);
-        let Attached { port, owed, dirty, reads, wants, page, .. } = attached;
-        *wants = 0;
-        let batch = port.requests.batch();
-        let (mut taken, mut bytes) = (0, 0);
-        while taken < limit && bytes < BATCH_BYTES {
+    fn drain_attached(&mut self, attached: &mut Attached, now: u64, drained: &mut Drained) -> End {
+        let Attached { requests, client } = attached;
+        let limit = client.places().min(BATCH_REQUESTS);
+        let (requests_end, bytes_end) = (drained.requests + limit, drained.bytes + BATCH_BYTES);
+        client.wants = 0;
+        let batch = requests.batch();
+        while drained.requests < requests_end && drained.bytes < bytes_end {
             let Some(message) = batch.peek() else {
                 return End::Empty;
             };
             self.log.stages().request();
-            let tried = match page.take() {
-                None => match decode(message) {
-                    Ok((command, named)) => self.take(&command, named, message, now, &mut port.data),
-                    Err(refusal) => Taken::Outcome(Outcome::now(Err(Failure::Refused(refusal)))),
-                },
-                Some(kept) => self.take_page(kept, &mut port.data),
-            };
-            let outcome = match tried {
-                Taken::Outcome(outcome) => outcome,
-                Taken::Blocked => return End::Blocked,
-                Taken::Page(kept) => {
-                    let end = if kept.after.is_some() { End::Waiting } else { End::Full };
-                    *wants = if kept.after.is_some() { 0 } else { kept.bytes.len() };
-                    *page = Some(kept);
-                    return end;
-                }
-            };
-            let awaits = awaits(outcome.after, self.log.sequence());
-            self.log.stages().taken(stamp(message), awaits);
-            let answer = outcome.answer.into_answer(token(message));
-            match (outcome.after, answer) {
-                (Some(sequence), answer) => {
-                    *owed += 1;
-                    self.push_pending(sequence, at, answer);
-                }
-                (None, Answer::Reply(reply)) => {
-                    stage(&mut port.replies, reply);
-                    *dirty = true;
-                    self.staged = true;
-                }
-                (None, Answer::Read(read)) => {
-                    reads.push_back(read);
-                    self.queued_reads += 1;
-                }
+            if let Err(end) = self.take(client, message, now) {
+                return end;
             }
-            bytes += message.len();
             drained.bytes += message.len();
             drained.requests += 1;
             batch.advance();
-            taken += 1;
         }
-        if limit == BATCH_REQUESTS || bytes >= BATCH_BYTES { End::Limit } else { End::Full }
+        if limit == BATCH_REQUESTS || drained.bytes >= bytes_end { End::Limit } else { End::Full }
     }
 
-    /// Applies one command, if the log has room for what it may write.
+    /// Takes one request. If it has to wait, it stays where it is.
     #[inline]
-    fn take(
+    fn take(&mut self, client: &mut Client, message: &[u8], now: u64) -> Result<(), End> {
+        if client.page.is_some() {
+            return self.take_page(client, message);
+        }
+        match decode(message) {
+            Ok(Decoded::Append(append)) => self.append(client, &append, message, now),
+            Ok(Decoded::Command(command, named)) => self.apply(client, &command, named, message, now),
+            Err(refusal) => {
+                self.reply(client, message, None, Err(Failure::Refused(refusal)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Appends records to a stream, if the log has room for them: from where they lie into the open frame.
+    #[inline]
+    fn append(&mut self, client: &mut Client, append: &Append<'_>, message: &[u8], now: u64) -> Result<(), End> {
+        let &Append { tenant, stream, expected, ref records } = append;
+        // What is longer than any frame is longer than the kernel's limits too: it is refused.
+        let bytes = append.log_bytes();
+        if bytes <= REQUEST_RECORDS_BYTES_MAX {
+            match self.log.room(bytes, 1, now) {
+                Room::Ready => {}
+                lacking => return self.without_room(lacking, client, message),
+            }
+        }
+        let appended = self.kernel.append(tenant, stream, expected, records, now);
+        self.log.stages().applied();
+        let Appended { slot, first } = match appended {
+            Ok(appended) => appended,
+            Err(Seen { slot, answer }) => {
+                self.log.stages().sealed();
+                let after = self.newest_frame(slot);
+                self.refuse(client, message, after, answer);
+                return Ok(());
+            }
+        };
+        for (number, record) in (0..).zip(records) {
+            let header = RecordHeader {
+                slot: 0,
+                kind: RecordKind::Data as u8,
+                flags: 0,
+                payload_bytes: record.len,
+                offset: first.offset + number,
+                position: first.position + number,
+                timestamp: first.timestamp,
+                key_id: 0,
+            };
+            self.log.append(slot.0, header, record.bytes);
+        }
+        self.log.stages().sealed();
+        let (count, timestamp, durable) = (records.count(), first.timestamp, self.durable);
+        let after = self.open_frame();
+        self.reply(client, message, after, Ok(Done::Appended { first: first.offset, count, timestamp, durable }));
+        Ok(())
+    }
+
+    /// Applies any other command, if the log has room for what it may write.
+    fn apply(
         &mut self,
+        client: &mut Client,
         command: &Command<'_>,
-        named: Option<(&str, TenantId)>,
+        named: Named<'_>,
         message: &[u8],
         now: u64,
-        data: &mut ByteProducer,
-    ) -> Taken {
-        // What is longer than any frame is longer than the kernel's limits too: it is applied, and refused.
-        if let Some((bytes, entries)) = demand(command).filter(|(bytes, _)| *bytes <= REQUEST_RECORDS_BYTES_MAX) {
-            // A log that has failed may still have room in its open frame, but no frame will be written any more.
-            let room = if self.log.failure().is_some() { Room::Failed } else { self.log.room(bytes, entries, now) };
-            match room {
+    ) -> Result<(), End> {
+        if let Some(bytes) = log_bytes(command) {
+            match self.log.room(bytes, 1, now) {
                 Room::Ready => {}
-                Room::Busy => return Taken::Blocked,
-                Room::NoSpace => return Taken::Outcome(Outcome::now(Err(self.no_segment()))),
-                Room::Failed => return Taken::Outcome(Outcome::now(Err(Failure::ShardFailed))),
+                lacking => return self.without_room(lacking, client, message),
             }
         }
         self.effects.clear();
@@ -201,28 +220,68 @@ impl<B: IoBackend> Shard<B> {
         let Some(&ReplyEffect { slot, outcome, .. }) = self.effects.replies.first() else {
             unreachable!("the kernel gives one reply for each command");
         };
-        let after = self.wait_for(slot);
+        let after = if self.effects.records.is_empty() { self.newest_frame(slot) } else { self.open_frame() };
         let done = match outcome {
             Err(refusal) => {
-                self.refused += 1;
-                Err(Failure::Refused(refusal))
+                self.refuse(client, message, after, refusal);
+                return Ok(());
             }
             Ok(kernel::Reply::Read { slot, from, next, records_max, bytes_max }) if from < next && records_max > 0 => {
                 let want = bytes_max.min(READ_BYTES_MAX) as usize;
-                let read = QueuedRead { token: 0, slot, from, next, records_max, want };
-                return Taken::Outcome(Outcome { after, answer: Prepared::Read(read) });
+                let read = QueuedRead { token: token(message), slot, from, next, records_max, want };
+                self.owe(client, message, after, Answer::Read(read));
+                return Ok(());
             }
             Ok(kernel::Reply::Listed { start, len, more }) => {
                 let page = &self.effects.scratch[start as usize..][..len as usize];
-                if after.is_some() || !put_page(data, page) {
-                    let kept = Page { after, more, bytes: page.to_vec() };
-                    return self.take_page(kept, data);
+                if after.is_some() || !put_page(&mut client.data, page) {
+                    client.page = Some(Page { after, more, bytes: page.to_vec() });
+                    return self.take_page(client, message);
                 }
-                Ok(Done::Listed { bytes: len, more })
+                Done::Listed { bytes: len, more }
             }
-            Ok(reply) => Ok(self.done(reply)),
+            Ok(reply) => self.done(reply),
         };
-        Taken::Outcome(Outcome { after, answer: Prepared::Reply(done) })
+        self.reply(client, message, after, Ok(done));
+        Ok(())
+    }
+
+    /// What becomes of a request that the log has no room for.
+    #[cold]
+    fn without_room(&mut self, room: Room, client: &mut Client, message: &[u8]) -> Result<(), End> {
+        let failure = match room {
+            Room::Ready => unreachable!("there is room"),
+            Room::Busy => return Err(End::Blocked),
+            Room::NoSpace => self.no_segment(),
+            Room::Failed => Failure::ShardFailed,
+        };
+        self.reply(client, message, None, Err(failure));
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, refusal: Refusal) {
+        self.refused += 1;
+        self.reply(client, message, after, Err(Failure::Refused(refusal)));
+    }
+
+    #[inline]
+    fn reply(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, outcome: Result<Done, Failure>) {
+        self.owe(client, message, after, Answer::Reply(Reply { token: token(message), outcome }));
+    }
+
+    /// Answers a request as soon as the frame is settled that the answer waits for.
+    #[inline]
+    fn owe(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, answer: Answer) {
+        let awaits = awaits(after, self.log.sequence());
+        self.log.stages().taken(stamp(message), awaits);
+        match after {
+            Some(sequence) => {
+                client.owed += 1;
+                self.push_pending(sequence, client.at, answer);
+            }
+            None => client.hand_out(answer, &mut self.staged, &mut self.queued_reads),
+        }
     }
 
     #[cold]
@@ -233,20 +292,30 @@ impl<B: IoBackend> Shard<B> {
         Failure::NoSegment { segment, error }
     }
 
-    /// Hands a page out, if the frame that it waits for is settled and the data ring has room. Page and reply go together:
-    /// the two rings keep one order.
+    /// Hands the client's page out, if the frame that it waits for is settled and the data ring has room. Page and reply go
+    /// together: the two rings keep one order.
     #[cold]
-    fn take_page(&mut self, mut page: Page, data: &mut ByteProducer) -> Taken {
+    fn take_page(&mut self, client: &mut Client, message: &[u8]) -> Result<(), End> {
+        let Some(mut page) = client.page.take() else {
+            unreachable!("there is a page");
+        };
         page.after = page.after.filter(|&frame| frame >= self.log.settled());
+        if page.after.is_some() && self.log.failure().is_none() {
+            client.page = Some(page);
+            return Err(End::Waiting);
+        }
         if page.after.is_some() {
             // What it waits for would never come from a log that has failed.
-            let failed = self.log.failure().is_some();
-            return if failed { Taken::Outcome(Outcome::now(Err(Failure::ShardFailed))) } else { Taken::Page(page) };
+            self.reply(client, message, None, Err(Failure::ShardFailed));
+            return Ok(());
         }
-        if !put_page(data, &page.bytes) {
-            return Taken::Page(page);
+        if !put_page(&mut client.data, &page.bytes) {
+            client.wants = page.bytes.len();
+            client.page = Some(page);
+            return Err(End::Full);
         }
-        Taken::Outcome(Outcome::now(Ok(Done::Listed { bytes: page.bytes.len() as u32, more: page.more })))
+        self.reply(client, message, None, Ok(Done::Listed { bytes: page.bytes.len() as u32, more: page.more }));
+        Ok(())
     }
 
     /// Copies the records of the effects into the open frame.
@@ -282,12 +351,15 @@ impl<B: IoBackend> Shard<B> {
         self.log.add_stream(slot.0, StreamStart::new(view.tenant.0, view.stream.0));
     }
 
-    /// Which frame has to be settled before the answer may leave, if it is not yet.
+    /// The frame that has to be settled before an answer may leave that promises what was just written.
     #[inline]
-    fn wait_for(&self, slot: Option<StreamSlot>) -> Option<u64> {
-        if !self.effects.records.is_empty() {
-            return self.durable.then(|| self.log.sequence());
-        }
+    fn open_frame(&self) -> Option<u64> {
+        self.durable.then(|| self.log.sequence())
+    }
+
+    /// The frame that has to be settled before an answer may leave that saw a stream's newest record, if it is not yet.
+    #[inline]
+    fn newest_frame(&self, slot: Option<StreamSlot>) -> Option<u64> {
         let settled = self.log.settled();
         self.log.newest_frame(slot?.0).filter(|&frame| frame >= settled)
     }
@@ -308,15 +380,6 @@ impl<B: IoBackend> Shard<B> {
     }
 }
 
-/// What taking a request came to.
-enum Taken {
-    Outcome(Outcome),
-    /// The log has no room now.
-    Blocked,
-    /// A list's page, which waits for its frame or for room in the data ring.
-    Page(Page),
-}
-
 /// A page of names that could not be handed out at once. It is kept as it was written: written anew in each turn it would cost
 /// its work again, and would wait for the frame of whatever was created meanwhile, without an end.
 #[derive(Debug)]
@@ -325,34 +388,6 @@ pub(crate) struct Page {
     after: Option<u64>,
     more: bool,
     bytes: Vec<u8>,
-}
-
-/// An answer, and the frame that it waits for.
-struct Outcome {
-    after: Option<u64>,
-    answer: Prepared,
-}
-
-/// An answer that lacks its token.
-enum Prepared {
-    Reply(Result<Done, Failure>),
-    Read(QueuedRead),
-}
-
-impl Outcome {
-    fn now(outcome: Result<Done, Failure>) -> Outcome {
-        Outcome { after: None, answer: Prepared::Reply(outcome) }
-    }
-}
-
-impl Prepared {
-    #[inline]
-    fn into_answer(self, token: u64) -> Answer {
-        match self {
-            Prepared::Reply(outcome) => Answer::Reply(Reply { token, outcome }),
-            Prepared::Read(read) => Answer::Read(QueuedRead { token, ..read }),
-        }
-    }
 }
 
 /// What an answer waits for, as far as it is timed.

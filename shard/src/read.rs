@@ -1,14 +1,13 @@
 //! Reads: begun when the log and the client's data ring have room, handed out when the log has the records.
 
-use crate::answer::stage;
 use crate::limits::{DATA_BYTES_MAX, READ_BYTES_MAX};
-use crate::port::{ShardPort, framed};
+use crate::port::framed;
 use crate::shard::{Attached, Shard};
 use crate::wire::{Done, Failure, RECORD_BYTES, Reply, put_record};
 use iobackend::IoBackend;
 use kernel::StreamSlot;
 use log::{ReadError, ReadRequest, ReadyRead};
-use spsc::ReserveError;
+use spsc::{ByteProducer, ReserveError};
 
 /// A read that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -60,17 +59,16 @@ impl<B: IoBackend> Shard<B> {
     }
 
     fn begin_read(&mut self, at: usize) -> bool {
-        let Some(attached) = &mut self.ports[at] else {
+        let Some(Attached { client, .. }) = &mut self.ports[at] else {
             return false;
         };
-        let Some(&read) = attached.reads.front().filter(|read| attached.has_room(read.want)) else {
+        let Some(&read) = client.reads.front().filter(|read| client.has_room(read.want)) else {
             return false;
         };
-        let Attached { owed, reads, promised, .. } = attached;
-        reads.pop_front();
+        client.reads.pop_front();
         self.queued_reads -= 1;
-        *owed += 1;
-        *promised += framed(read.want);
+        client.owed += 1;
+        client.promised += framed(read.want);
         let ticket = self.reading.iter().position(Option::is_none);
         let ticket = ticket.expect("the log has as many places for reads");
         self.reading[ticket] = Some((at, read));
@@ -95,19 +93,18 @@ impl<B: IoBackend> Shard<B> {
         let Some((at, read)) = self.reading[ticket].take() else {
             unreachable!("a ticket is kept while its read is in flight");
         };
-        let Some(Some(Attached { port, owed, dirty, reads, promised, .. })) = self.ports.get_mut(at) else {
+        let Some(Some(Attached { client, .. })) = self.ports.get_mut(at) else {
             unreachable!("a port is kept while answers are owed to it");
         };
-        *owed -= 1;
-        *promised -= framed(read.want);
-        match hand_out(port, &ready, &read) {
+        client.owed -= 1;
+        client.promised -= framed(read.want);
+        match hand_out(&mut client.data, &ready, &read) {
             Handed::Reply(outcome) => {
-                stage(&mut port.replies, Reply { token: read.token, outcome });
-                *dirty = true;
+                client.stage(Reply { token: read.token, outcome });
                 self.staged = true;
             }
             Handed::NoRoom(want) => {
-                reads.push_front(QueuedRead { want, ..read });
+                client.reads.push_front(QueuedRead { want, ..read });
                 self.queued_reads += 1;
             }
         }
@@ -116,7 +113,7 @@ impl<B: IoBackend> Shard<B> {
     }
 }
 
-fn hand_out(port: &mut ShardPort, ready: &ReadyRead<'_>, read: &QueuedRead) -> Handed {
+fn hand_out(data: &mut ByteProducer, ready: &ReadyRead<'_>, read: &QueuedRead) -> Handed {
     let (records, bytes) = match ready.size() {
         Ok(size) => size,
         Err(ReadError::Damaged(damage)) => {
@@ -130,11 +127,11 @@ fn hand_out(port: &mut ShardPort, ready: &ReadyRead<'_>, read: &QueuedRead) -> H
     };
     let bytes = bytes as usize;
     debug_assert!(bytes <= DATA_BYTES_MAX);
-    match port.data.reserve(bytes) {
+    match data.reserve(bytes) {
         Ok(out) => {
             let mut at = 0;
             ready.for_each(|record| at += put_record(&mut out[at..], record));
-            port.data.commit();
+            data.commit();
         }
         Err(ReserveError::Full { .. }) => return Handed::NoRoom(bytes),
         // Nobody is there to read it, or a record is longer than this build takes: neither can be waited for.

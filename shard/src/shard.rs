@@ -11,15 +11,16 @@ use crate::answer::{Answer, Pending};
 use crate::drain::Page;
 use crate::group::Grouping;
 use crate::limits::{DATA_BYTES_MAX, PLACES_MAX, PORTS_MAX};
-use crate::port::{ShardPort, framed};
+use crate::port::{ClientBell, ShardPort, framed};
 use crate::read::QueuedRead;
+use crate::wire::Reply;
 use iobackend::IoBackend;
 use kernel::{Effects, Kernel};
 use log::format::segment::Base;
 use log::limits::{PREPARE_RETRY_NS, READS_IN_FLIGHT};
 use log::timing::StageStats;
 use log::{Log, LogError, LogFailure, LogStats};
-use spsc::Consumer;
+use spsc::{ByteConsumer, ByteProducer, Consumer, Producer};
 use std::collections::VecDeque;
 
 /// What comes to a shard other than requests.
@@ -66,10 +67,21 @@ pub struct ShardStats {
     pub stages: Option<StageStats>,
 }
 
-/// A client's place in the shard.
+/// A client's place in the shard: what it asks, and apart from it, since requests are used where they lie while they are
+/// answered, all else. Fields are dropped in order: the client's bell, which is in the last one, rings after its rings are gone.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub(crate) port: ShardPort,
+    pub(crate) requests: ByteConsumer,
+    pub(crate) client: Client,
+}
+
+/// What a client is owed, and the rings that it goes into.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Its place in [`Shard::ports`].
+    pub(crate) at: u32,
+    pub(crate) replies: Producer<Reply>,
+    pub(crate) data: ByteProducer,
     /// Answers that wait for a frame, or for a read that is in flight: the place is kept until there are none.
     pub(crate) owed: usize,
     /// Replies or data are staged and not published.
@@ -81,34 +93,41 @@ pub(crate) struct Attached {
     pub(crate) wants: usize,
     /// The page that the next request, a list, brings.
     pub(crate) page: Option<Page>,
+    pub(crate) bell: ClientBell,
 }
 
 impl Attached {
-    fn new(port: ShardPort) -> Attached {
-        Attached { port, owed: 0, dirty: false, reads: VecDeque::new(), promised: 0, wants: 0, page: None }
+    fn new(port: ShardPort, at: usize) -> Attached {
+        let ShardPort { requests, replies, data, client: bell } = port;
+        let (at, reads) = (at as u32, VecDeque::new());
+        let client =
+            Client { at, replies, data, owed: 0, dirty: false, reads, promised: 0, wants: 0, page: None, bell };
+        Attached { requests, client }
     }
 
+    /// Whether a turn could do something for this client now.
+    fn has_input(&self) -> bool {
+        let Attached { requests, client } = self;
+        let next = || client.places() > 0 && (client.wants == 0 || client.has_room(client.wants));
+        let read = || client.reads.front().is_some_and(|read| client.has_room(read.want));
+        // Who left is detached once nothing is owed; until then only the log goes on.
+        requests.is_disconnected() && client.owed == 0 || !requests.is_empty() && next() || read()
+    }
+}
+
+impl Client {
     /// Requests that may be taken: no more are open than the client may have in flight. One that keeps its word
     /// never finds this 0; one that does not cannot make the shard's queues grow.
     #[inline]
     pub(crate) fn places(&self) -> usize {
-        self.port.replies.capacity().saturating_sub(self.owed + self.reads.len())
+        self.replies.capacity().saturating_sub(self.owed + self.reads.len())
     }
 
     /// Whether the data ring surely takes a message of so many bytes besides what is promised: since a message lies in one piece,
     /// as many bytes as the longest may be left empty at the end of the memory.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        let used = self.port.data.used() + self.promised;
-        used == 0 || used + framed(bytes) + framed(DATA_BYTES_MAX) <= self.port.data.window()
-    }
-
-    /// Whether a turn could do something for this client now.
-    fn has_input(&self) -> bool {
-        let ShardPort { requests, .. } = &self.port;
-        let next = || self.places() > 0 && (self.wants == 0 || self.has_room(self.wants));
-        let read = || self.reads.front().is_some_and(|read| self.has_room(read.want));
-        // Who left is detached once nothing is owed; until then only the log goes on.
-        requests.is_disconnected() && self.owed == 0 || !requests.is_empty() && next() || read()
+        let used = self.data.used() + self.promised;
+        used == 0 || used + framed(bytes) + framed(DATA_BYTES_MAX) <= self.data.window()
     }
 }
 
@@ -280,9 +299,10 @@ impl<B: IoBackend> Shard<B> {
             }
             self.places += port.replies.capacity();
             self.pending.reserve(self.places - self.pending.len());
-            let attached = Some(Attached::new(*port));
-            match self.ports.iter().position(Option::is_none) {
-                Some(at) => self.ports[at] = attached,
+            let at = self.ports.iter().position(Option::is_none).unwrap_or(self.ports.len());
+            let attached = Some(Attached::new(*port, at));
+            match self.ports.get_mut(at) {
+                Some(place) => *place = attached,
                 None => self.ports.push(attached),
             }
             self.attached += 1;
@@ -292,16 +312,17 @@ impl<B: IoBackend> Shard<B> {
     /// Frees the place of a client that is gone, once nothing refers to it.
     #[cold]
     pub(crate) fn detach(&mut self, place: &mut Option<Attached>) {
-        if let Some(attached) = place.take_if(|attached| attached.owed == 0) {
-            self.queued_reads -= attached.reads.len();
-            self.places -= attached.port.replies.capacity();
+        if let Some(Attached { client, .. }) = place.take_if(|attached| attached.client.owed == 0) {
+            self.queued_reads -= client.reads.len();
+            self.places -= client.replies.capacity();
             self.attached -= 1;
         }
     }
 
-    pub(crate) fn push_pending(&mut self, sequence: u64, port: usize, answer: Answer) {
+    #[inline]
+    pub(crate) fn push_pending(&mut self, sequence: u64, port: u32, answer: Answer) {
         // The queue is in order of frames: an answer that waits for an older one waits for its neighbour's too.
         let sequence = self.pending.back().map_or(sequence, |last| last.sequence.max(sequence));
-        self.pending.push_back(Pending { sequence, port: port as u32, answer });
+        self.pending.push_back(Pending { sequence, port, answer });
     }
 }

@@ -240,10 +240,24 @@ pub(crate) fn stamp(message: &[u8]) -> &[u8] {
     message.get(FIXED_BYTES..HEADER_BYTES).unwrap_or(&[])
 }
 
-/// A command, and the name and id of its tenant if it goes by the name.
-type Decoded<'a> = (Command<'a>, Option<(&'a str, TenantId)>);
+/// A request, decoded where it lies.
+pub(crate) enum Decoded<'a> {
+    Append(Append<'a>),
+    /// Any other command, and the name and id of its tenant if it goes by the name.
+    Command(Command<'a>, Named<'a>),
+}
 
-/// Decodes a request where it lies; with it the name and the id of its tenant, if it goes by the name.
+/// [`Command::Append`], which is what a shard is there for, apart from all others.
+pub(crate) struct Append<'a> {
+    pub(crate) tenant: TenantId,
+    pub(crate) stream: StreamId,
+    pub(crate) expected: Option<u64>,
+    pub(crate) records: Records<'a>,
+}
+
+pub(crate) type Named<'a> = Option<(&'a str, TenantId)>;
+
+/// Decodes a request where it lies.
 #[inline]
 pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
     let (fixed, body) = split(message)?;
@@ -259,12 +273,11 @@ pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
         name(second)
     };
     let command = match code {
-        Code::Append => Command::Append {
-            tenant,
-            stream,
-            expected: fixed.present.then_some(fixed.a),
-            records: Records::parse(message, HEADER_BYTES as u32, fixed.b)?,
-        },
+        Code::Append => {
+            let expected = fixed.present.then_some(fixed.a);
+            let records = Records::parse(message, HEADER_BYTES as u32, fixed.b)?;
+            return Ok(Decoded::Append(Append { tenant, stream, expected, records }));
+        }
         Code::Head => Command::Head { tenant, stream },
         Code::Read => Command::Read { tenant, stream, from: fixed.a, records_max: fixed.b, bytes_max: fixed.c },
         Code::CreateTenant => Command::CreateTenant { tenant, name: name(body)? },
@@ -284,7 +297,7 @@ pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
             Command::DeleteTenant { tenant }
         }
     };
-    Ok((command, tenant_name))
+    Ok(Decoded::Command(command, tenant_name))
 }
 
 #[inline]
@@ -310,15 +323,19 @@ fn name(body: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(body).map_err(|error| Refusal::NameNotUtf8 { valid: error.valid_up_to() as u64 })
 }
 
-/// What a command may take in the log: bytes of records, and streams. `None` if it only reads.
+impl Append<'_> {
+    /// Bytes that its records take in the log at the most: a record's padding is at most 7 bytes.
+    #[inline]
+    pub(crate) fn log_bytes(&self) -> usize {
+        self.records.bytes() as usize + self.records.count() as usize * (RECORD_HEADER_BYTES + 7)
+    }
+}
+
+/// Bytes that the record of any other command takes in the log at the most. `None` if it only reads.
 #[inline]
-pub(crate) fn demand(command: &Command<'_>) -> Option<(usize, usize)> {
-    const CATALOG: (usize, usize) = (RECORD_HEADER_BYTES + 7 + size_of::<StreamId>() + NAME_BYTES_MAX, 1);
+pub(crate) fn log_bytes(command: &Command<'_>) -> Option<usize> {
+    const CATALOG: usize = RECORD_HEADER_BYTES + 7 + size_of::<StreamId>() + NAME_BYTES_MAX;
     match command {
-        // A record's padding is at most 7 bytes.
-        Command::Append { records, .. } => {
-            Some((records.bytes() as usize + records.count() as usize * (RECORD_HEADER_BYTES + 7), 1))
-        }
         Command::CreateTenant { .. }
         | Command::CreateStream { .. }
         | Command::DeleteStream { .. }
@@ -519,13 +536,21 @@ mod tests {
         out
     }
 
+    fn command(message: &[u8]) -> (Command<'_>, Named<'_>) {
+        match decode(message) {
+            Ok(Decoded::Command(command, named)) => (command, named),
+            Ok(Decoded::Append(_)) => panic!("an append"),
+            Err(refusal) => panic!("{refusal}"),
+        }
+    }
+
     #[test]
     fn requests_decode_to_the_commands_that_they_ask_for() {
         let (tenant, stream) = (TenantId(5), StreamId(6));
         let append = Request::Append { tenant, stream, expected: Some(3), records: &[b"one", b"", b"three"] };
         let message = encoded(&append);
         assert_eq!(token(&message), 7);
-        let Ok((Command::Append { tenant: TenantId(5), stream: StreamId(6), expected: Some(3), records }, None)) =
+        let Ok(Decoded::Append(Append { tenant: TenantId(5), stream: StreamId(6), expected: Some(3), records })) =
             decode(&message)
         else {
             panic!("not the append that was encoded");
@@ -535,13 +560,11 @@ mod tests {
 
         let message = encoded(&Request::CreateTenant { name: "acme" });
         let acme = TenantId::of_name("acme");
-        assert!(
-            matches!(decode(&message), Ok((Command::CreateTenant { tenant, name: "acme" }, None)) if tenant == acme)
-        );
+        assert!(matches!(command(&message), (Command::CreateTenant { tenant, name: "acme" }, None) if tenant == acme));
         let message = encoded(&Request::Read { tenant, stream, from: 9, records_max: 2, bytes_max: 100 });
-        assert!(matches!(decode(&message), Ok((Command::Read { from: 9, records_max: 2, bytes_max: 100, .. }, None))));
+        assert!(matches!(command(&message), (Command::Read { from: 9, records_max: 2, bytes_max: 100, .. }, None)));
         let message = encoded(&Request::ListTenants { after: None });
-        assert!(matches!(decode(&message), Ok((Command::ListTenants { after: None, .. }, None))));
+        assert!(matches!(command(&message), (Command::ListTenants { after: None, .. }, None)));
     }
 
     #[test]
@@ -555,7 +578,7 @@ mod tests {
         ];
         for (request, expected) in requests {
             let message = encoded(&request);
-            let (command, named) = decode(&message).unwrap();
+            let (command, named) = command(&message);
             assert_eq!(named, Some(("acme", acme)));
             let name = match command {
                 Command::CreateStream { tenant, name } | Command::Resolve { tenant, name } if tenant == acme => {
