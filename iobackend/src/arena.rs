@@ -86,11 +86,40 @@ pub struct Buffer {
     region: Arc<Region>,
 }
 
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
+
 impl Buffer {
+    /// Asks for the cache lines of a range, to be written soon. What lies beyond the buffer is passed over.
+    ///
+    /// A device has read them since they were last written, so they are in no cache of this core's own. A store does not wait for
+    /// its line, but a load of what was just stored may: then it takes the time that the line takes.
+    #[inline]
+    pub fn prefetch_write(&self, at: usize, bytes: usize) {
+        let end = at.saturating_add(bytes).min(self.len);
+        for line in (at..end).step_by(LINE_BYTES) {
+            prefetch_write(self.start.as_ptr().wrapping_add(line));
+        }
+    }
+
     pub(crate) fn is_of(&self, region: &Arc<Region>) -> bool {
         Arc::ptr_eq(&self.region, region)
     }
 }
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[inline]
+fn prefetch_write(line: *const u8) {
+    // SAFETY: a hint; no address makes it fault, and processors without it take it for no operation. The compiler's own
+    // form needs a target feature, or asks for a line to be read, which may leave it shared.
+    unsafe {
+        std::arch::asm!("prefetchw [{line}]", line = in(reg) line, options(nostack, preserves_flags, readonly));
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[inline]
+fn prefetch_write(_line: *const u8) {}
 
 // SAFETY: a buffer is the only owner of its bytes (the arena carves each byte
 // once), and `Region` may be shared between threads.

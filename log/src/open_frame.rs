@@ -20,6 +20,9 @@ struct Lanes {
     end: [u32; LANES],
 }
 
+/// How far ahead of what is written lines are asked for: a microsecond of small records.
+const PREFETCH_BYTES: usize = 1024;
+
 /// A frame under construction in its buffer.
 #[derive(Debug)]
 pub(crate) struct OpenFrame {
@@ -70,6 +73,7 @@ impl OpenFrame {
 
         let start = self.used;
         let end = start + RECORD_HEADER_BYTES + payload.len();
+        self.buffer.prefetch_write(end + PREFETCH_BYTES, (end - start).min(PREFETCH_BYTES));
         let area = &mut self.buffer[start..start + record_bytes(payload.len())];
         // Padding is at most 7 bytes. So many zeros, their number known only here, are a call; the last 8 are one store.
         if let Some(last) = area.last_chunk_mut::<8>() {
