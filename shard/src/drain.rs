@@ -265,13 +265,14 @@ impl<B: IoBackend> Shard<B> {
         self.reply(client, message, after, Err(Failure::Refused(refusal)));
     }
 
-    #[inline]
+    #[inline(always)]
     fn reply(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, outcome: Result<Done, Failure>) {
         self.owe(client, message, after, Answer::Reply(Reply { token: token(message), outcome }));
     }
 
-    /// Answers a request as soon as the frame is settled that the answer waits for.
-    #[inline]
+    /// Answers a request as soon as the frame is settled that the answer waits for. Out of line it would copy the answer
+    /// twice.
+    #[inline(always)]
     fn owe(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, answer: Answer) {
         let awaits = awaits(after, self.log.sequence());
         self.log.stages().taken(stamp(message), awaits);

@@ -152,6 +152,8 @@ pub struct Shard<B> {
     pub(crate) effects: Effects,
     /// Answers that wait for their frames, in order of frames.
     pub(crate) pending: VecDeque<Pending>,
+    /// The newest frame that an answer ever waited for.
+    awaited: u64,
     /// The reads that the log has in flight, by ticket.
     pub(crate) reading: [Option<(usize, QueuedRead)>; READS_IN_FLIGHT],
     pub(crate) queued_reads: usize,
@@ -185,6 +187,7 @@ impl<B: IoBackend> Shard<B> {
             grouping: Grouping::default(),
             effects: Effects::new(crate::limits::REQUEST_RECORDS_MAX as usize),
             pending: VecDeque::new(),
+            awaited: 0,
             reading: [const { None }; READS_IN_FLIGHT],
             queued_reads: 0,
             staged: false,
@@ -322,7 +325,7 @@ impl<B: IoBackend> Shard<B> {
     #[inline]
     pub(crate) fn push_pending(&mut self, sequence: u64, port: u32, answer: Answer) {
         // The queue is in order of frames: an answer that waits for an older one waits for its neighbour's too.
-        let sequence = self.pending.back().map_or(sequence, |last| last.sequence.max(sequence));
-        self.pending.push_back(Pending { sequence, port, answer });
+        self.awaited = self.awaited.max(sequence);
+        self.pending.push_back(Pending { sequence: self.awaited, port, answer });
     }
 }
