@@ -43,6 +43,11 @@ pub use hosted::{HostedShard, ShardSeat};
 pub use lock::DirectoryLock;
 pub use recovery::RecoveryReport;
 
+/// What the README shows is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// The choice of an I/O backend, what was chosen, and why it refuses.
 pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
 /// Ids, and why the state machine refuses.
