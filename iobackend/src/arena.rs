@@ -97,8 +97,10 @@ impl Buffer {
     #[inline]
     pub fn prefetch_write(&self, at: usize, bytes: usize) {
         let end = at.saturating_add(bytes).min(self.len);
-        for line in (at..end).step_by(LINE_BYTES) {
+        let mut line = at;
+        while line < end {
             prefetch_write(self.start.as_ptr().wrapping_add(line));
+            line += LINE_BYTES;
         }
     }
 

@@ -22,6 +22,8 @@ struct Lanes {
 
 /// How far ahead of what is written lines are asked for: a microsecond of small records.
 const PREFETCH_BYTES: usize = 1024;
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
 
 /// A frame under construction in its buffer.
 #[derive(Debug)]
@@ -36,13 +38,15 @@ pub(crate) struct OpenFrame {
     /// The stream table, with the stream's index beside each entry.
     pub(crate) table: Vec<(u32, TableEntry)>,
     lanes: Lanes,
+    /// Up to here lines were asked for.
+    asked: usize,
 }
 
 impl OpenFrame {
     pub(crate) fn new(buffer: Buffer, table: Vec<(u32, TableEntry)>, sequence: u64) -> OpenFrame {
         debug_assert!(table.is_empty());
         let lanes = Lanes::default();
-        OpenFrame { buffer, sequence, used: HEADER_BYTES, records: 0, payload_bytes: 0, table, lanes }
+        OpenFrame { buffer, sequence, used: HEADER_BYTES, records: 0, payload_bytes: 0, table, lanes, asked: 0 }
     }
 
     /// Bytes that the frame would take with more records and entries.
@@ -73,7 +77,7 @@ impl OpenFrame {
 
         let start = self.used;
         let end = start + RECORD_HEADER_BYTES + payload.len();
-        self.buffer.prefetch_write(end + PREFETCH_BYTES, (end - start).min(PREFETCH_BYTES));
+        self.ask_ahead(end);
         let area = &mut self.buffer[start..start + record_bytes(payload.len())];
         // Padding is at most 7 bytes. So many zeros, their number known only here, are a call; the last 8 are one store.
         if let Some(last) = area.last_chunk_mut::<8>() {
@@ -85,6 +89,15 @@ impl OpenFrame {
         self.records += 1;
         self.payload_bytes += payload.len() as u64;
         self.chain_later(index, streams, start + RECORD_HASHED_FROM, end);
+    }
+
+    /// Asks for the lines that are to be written next; of a long record, for those behind it only.
+    #[inline]
+    fn ask_ahead(&mut self, end: usize) {
+        let to = (end + PREFETCH_BYTES).next_multiple_of(LINE_BYTES);
+        let from = self.asked.max(to - PREFETCH_BYTES);
+        self.buffer.prefetch_write(from, to - from);
+        self.asked = to;
     }
 
     #[inline]
