@@ -24,6 +24,18 @@ pub enum Durability {
     None,
 }
 
+/// What a shard's thread does while its device writes and it has nothing else to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Waiting {
+    /// It looks again and again, and lets others run between two looks: the answer leaves at once, and the core is taken.
+    #[default]
+    Awake,
+    /// It sleeps until the device has written: answers leave some 20 µs later, and the core is free meanwhile. For cores that are
+    /// shared, and for virtual machines whose host takes cores away from who keeps all of them busy: see what `diatreme bench`
+    /// says of pauses.
+    Asleep,
+}
+
 /// Where shards run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cores {
@@ -45,6 +57,7 @@ pub struct Builder {
     pub(crate) data_dir: PathBuf,
     pub(crate) shards: Option<u16>,
     pub(crate) cores: Cores,
+    pub(crate) waiting: Waiting,
     pub(crate) backend: Mode,
     pub(crate) durable_write: DurableWrite,
     pub(crate) durability: Durability,
@@ -61,6 +74,7 @@ impl Builder {
             data_dir,
             shards: None,
             cores: Cores::Auto,
+            waiting: Waiting::Awake,
             backend: Mode::Auto,
             durable_write: DurableWrite::Dsync,
             durability: Durability::Strict,
@@ -82,6 +96,13 @@ impl Builder {
     #[must_use]
     pub fn cores(mut self, cores: Cores) -> Builder {
         self.cores = cores;
+        self
+    }
+
+    /// How shards wait for the device.
+    #[must_use]
+    pub fn waiting(mut self, waiting: Waiting) -> Builder {
+        self.waiting = waiting;
         self
     }
 

@@ -304,8 +304,8 @@ impl<'a> Starting<'a> {
         let bell = common.doorbell();
         self.commons.push(Arc::clone(&common));
         self.inboxes.push((tx, Arc::clone(&bell)));
-        let backend = self.backend();
-        Start { shard: at as u16, cpu, shared_cpu, backend, log, log_start, state, inbox: rx, common, bell }
+        let (backend, waiting) = (self.backend(), self.settings.waiting);
+        Start { shard: at as u16, cpu, shared_cpu, waiting, backend, log, log_start, state, inbox: rx, common, bell }
     }
 
     /// Starts a shard in a thread of its own, and waits until it is ready.

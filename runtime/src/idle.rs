@@ -4,6 +4,7 @@
 //! the kernel's own workers, which complete that I/O, from running on its core: milliseconds instead of 65 µs. Yielding lets
 //! them run. A wake-up from sleep costs some 40 µs a round trip, so a short spin comes first where nothing is in flight.
 
+use crate::Waiting;
 use shard::Progress;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use std::time::Duration;
 const SPIN_NS: u64 = 20_000;
 /// Yield for so long with I/O in flight: longer than a fast device's flush. A slow one is slept through.
 const YIELD_NS: u64 = 500_000;
+/// The same where the thread is to sleep: long enough that a shard which is about to have work does not.
+const YIELD_BEFORE_SLEEP_NS: u64 = 10_000;
 
 /// What to do before the next turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +35,12 @@ pub(crate) struct Idle {
     since: Option<u64>,
     /// The thread shares its core with others that may have work for it: never spin.
     shared: bool,
+    waiting: Waiting,
 }
 
 impl Idle {
-    pub(crate) fn new(shared: bool) -> Idle {
-        Idle { since: None, shared }
+    pub(crate) fn new(shared: bool, waiting: Waiting) -> Idle {
+        Idle { since: None, shared, waiting }
     }
 
     pub(crate) fn rest(&mut self, progress: Progress, now: u64) -> Rest {
@@ -46,7 +50,11 @@ impl Idle {
         }
         let idle_ns = now.saturating_sub(*self.since.get_or_insert(now));
         if progress.in_flight {
-            return if idle_ns < YIELD_NS { Rest::Yield } else { Rest::Park(None) };
+            let yield_ns = match self.waiting {
+                Waiting::Awake => YIELD_NS,
+                Waiting::Asleep => YIELD_BEFORE_SLEEP_NS,
+            };
+            return if idle_ns < yield_ns { Rest::Yield } else { Rest::Park(None) };
         }
         if idle_ns < SPIN_NS {
             return if self.shared { Rest::Yield } else { Rest::Spin };
@@ -64,7 +72,7 @@ mod tests {
 
     #[test]
     fn spins_briefly_then_sleeps_until_something_is_due() {
-        let mut idle = Idle::new(false);
+        let mut idle = Idle::new(false, Waiting::Awake);
         assert_eq!(idle.rest(NOTHING, 1000), Rest::Spin);
         assert_eq!(idle.rest(NOTHING, 1000 + SPIN_NS), Rest::Park(None));
         let due = Progress { wake_at: Some(1000 + SPIN_NS + 7), ..NOTHING };
@@ -76,9 +84,17 @@ mod tests {
 
     #[test]
     fn never_spins_while_io_is_in_flight_or_the_core_is_shared() {
-        let mut idle = Idle::new(false);
+        let mut idle = Idle::new(false, Waiting::Awake);
         assert_eq!(idle.rest(WRITING, 0), Rest::Yield);
+        assert_eq!(idle.rest(WRITING, YIELD_NS - 1), Rest::Yield);
         assert_eq!(idle.rest(WRITING, YIELD_NS), Rest::Park(None));
-        assert_eq!(Idle::new(true).rest(NOTHING, 0), Rest::Yield);
+        assert_eq!(Idle::new(true, Waiting::Awake).rest(NOTHING, 0), Rest::Yield);
+    }
+
+    #[test]
+    fn who_is_to_sleep_sleeps_through_a_write() {
+        let mut idle = Idle::new(false, Waiting::Asleep);
+        assert_eq!(idle.rest(WRITING, 0), Rest::Yield);
+        assert_eq!(idle.rest(WRITING, YIELD_BEFORE_SLEEP_NS), Rest::Park(None));
     }
 }

@@ -35,7 +35,7 @@ mod recovery;
 mod shard_thread;
 mod wait;
 
-pub use builder::{Builder, Cores, Durability, FRAME_CAP_DEFAULT};
+pub use builder::{Builder, Cores, Durability, FRAME_CAP_DEFAULT, Waiting};
 pub use client::{Appended, Client, Completion, Head, Named, Outcome, Record, StreamRef, Token};
 pub use engine::{Engine, ShardReport, StartReport};
 pub use error::{CallError, OpenError};

@@ -4,7 +4,7 @@
 use crate::clock::Clock;
 use crate::idle::{Idle, Rest};
 use crate::recovery::ShardState;
-use crate::{OpenError, cores};
+use crate::{OpenError, Waiting, cores};
 use iobackend::{Arena, Backend, BackendConfig, BackendInfo, IoBackend, Waker};
 use log::format::segment::Base;
 use log::limits::{ARENA_BYTES, FILE_SLOTS, IO_DEPTH};
@@ -24,6 +24,7 @@ pub(crate) struct Start {
     pub(crate) cpu: Option<usize>,
     /// Other threads of the engine have the same CPU.
     pub(crate) shared_cpu: bool,
+    pub(crate) waiting: Waiting,
     pub(crate) backend: BackendConfig,
     pub(crate) log: LogConfig,
     pub(crate) log_start: LogStart,
@@ -110,11 +111,12 @@ pub(crate) struct Host {
 impl Host {
     /// Pins the thread if that is asked for, and builds the shard.
     pub(crate) fn start(start: Start) -> Result<(Host, Ready), OpenError> {
-        let (common, bell, shared_cpu) = (Arc::clone(&start.common), Arc::clone(&start.bell), start.shared_cpu);
+        let (common, bell) = (Arc::clone(&start.common), Arc::clone(&start.bell));
+        let idle = Idle::new(start.shared_cpu, start.waiting);
         let clock = Clock::start();
         let (shard, ready) = build(start, clock)?;
         let now = clock.now();
-        Ok((Host { door: Door(common), shard, bell, clock, idle: Idle::new(shared_cpu), now, stored_at: now }, ready))
+        Ok((Host { door: Door(common), shard, bell, clock, idle, now, stored_at: now }, ready))
     }
 
     /// Whether the engine wants the shard to close.
