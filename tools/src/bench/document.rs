@@ -4,6 +4,7 @@
 use crate::floor::chain::ChainFloor;
 use crate::floor::device::DeviceFloor;
 use crate::floor::memory::MemoryFloor;
+use crate::floor::pauses::PausesFloor;
 use crate::floor::ring::RingFloor;
 use crate::machine;
 use hdrhistogram::Histogram;
@@ -230,6 +231,9 @@ pub(crate) struct Floors {
     pub(crate) chain: Option<ChainFloor>,
     pub(crate) ring: Option<RingFloor>,
     pub(crate) memory: Option<MemoryFloor>,
+    /// Of the CPUs that the run kept busy.
+    #[serde(default)]
+    pub(crate) pauses: Option<PausesFloor>,
 }
 
 /// The figure beside the floors.
@@ -259,6 +263,9 @@ pub(crate) struct Sweep {
     pub(crate) device_at_half: Option<DeviceFloor>,
     /// That point's p99 over the device's.
     pub(crate) p99_at_half_of_device: Option<f64>,
+    /// Of the CPUs that it kept busy, right after that point.
+    #[serde(default)]
+    pub(crate) pauses: Option<PausesFloor>,
 }
 
 /// A rate of a sweep.

@@ -54,6 +54,7 @@ pub(crate) const OF_FLOORS: &[Figure<Floors>] = &[
     lower("chain, a record", Unit::Ns, |floors: &Floors| Some(floors.chain.as_ref()?.ns_per_record)),
     lower("ring, an item", Unit::Ns, |floors| Some(floors.ring.as_ref()?.batched_ns_per_item)),
     lower("ring, round trip p50", Unit::Ns, |floors| Some(floors.ring.as_ref()?.round_trip_p50_ns as f64)),
+    lower("pauses, % of time lost", Unit::Plain, |floors| Some(floors.pauses.as_ref()?.lost_percent)),
     higher("memory, small", Unit::GbPerSec, |floors: &Floors| Some(floors.memory.as_ref()?.small_gb_per_sec)),
     higher("memory, large", Unit::GbPerSec, |floors: &Floors| Some(floors.memory.as_ref()?.large_gb_per_sec)),
 ];

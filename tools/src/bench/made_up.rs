@@ -97,6 +97,7 @@ pub(crate) fn run(records_per_sec: f64) -> Run {
             chain: Some(ChainFloor { payload_bytes: 100, lanes: 4, ns_per_record: 125.0 }),
             ring: None,
             memory: None,
+            pauses: None,
         },
         ratio: Some(Ratio {
             device_records_per_sec: Some(4.8e6),
@@ -165,6 +166,7 @@ pub(crate) fn sweep(capacity_per_sec: f64, parts: &[f64], knee: f64) -> Document
         knee_per_sec: sustained.map(|part| part * capacity_per_sec),
         device_at_half: run(1.0).floors.device.first().cloned(),
         p99_at_half_of_device: Some(2.5),
+        pauses: None,
     };
     Document { command: "bench sweep".into(), sweep: Some(sweep), ..document(&[capacity_per_sec]) }
 }

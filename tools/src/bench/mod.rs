@@ -55,8 +55,9 @@ Latency counts from the moment when a request was due: in an open loop (--rate) 
 schedule, however late it could be sent. Beside each figure stands the machine's own floor, measured in the
 same run: frames of the same size written durably to the bare device, as many at a time as were in
 flight, and the same records copied and chained in a bare loop. No engine that keeps the promise is faster
-than the tighter of the two. Without --data-dir, a fresh directory in the current one is used and
-removed. Ctrl-C ends a run early, in order: what was measured is told, and the exit code is 1."
+than the tighter of the two. The tail has a floor of its own: the pauses of the same CPUs when they do
+nothing but read the clock. Without --data-dir, a fresh directory in the current one is used and removed.
+Ctrl-C ends a run early, in order: what was measured is told, and the exit code is 1."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::floor::chain::chain;
 use crate::floor::device::{How, device};
 use crate::floor::memory::memory;
+use crate::floor::pauses::{PausesFloor, pauses};
 use crate::floor::ring::ring;
 use diatreme::{CallError, Engine, OpenError, ShardReport, ShardStats, StreamRef, cores};
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use std::time::Duration;
 
 /// For how long each floor is measured.
 const FLOOR: Duration = Duration::from_millis(500);
+/// Pauses are rarer than what the others time.
+const PAUSES: Duration = Duration::from_secs(1);
 /// Requests that a client publishes before it tells the shard: the batch of the ring's floor.
 const RING_BATCH: usize = 32;
 
@@ -45,6 +48,8 @@ pub(crate) struct Bench<'a> {
 pub(crate) struct Seen {
     pub(crate) shards: Vec<ShardReport>,
     pub(crate) client_cpus: Vec<usize>,
+    /// The CPUs that shards and clients kept busy; of those that are not pinned, as many as there are threads.
+    pub(crate) busy_cpus: Vec<usize>,
 }
 
 /// What a load came to, before the floors.
@@ -126,7 +131,8 @@ impl Bench<'_> {
             let counted = counted.into_iter().filter(|counted| counted.count.requests > 0);
             self.recorded.extend(counted.map(|part| super::files::Recorded::new(part.name, part.latency_ns)));
         }
-        self.seen = Some(Seen { shards: shards.clone(), client_cpus: load.cpus });
+        let busy_cpus = busy_cpus(&load, &shards, self.config.inside);
+        self.seen = Some(Seen { shards: shards.clone(), client_cpus: load.cpus, busy_cpus });
         Ok(Loaded { parts, timeline, stats, shards, switches_per_sec })
     }
 
@@ -167,7 +173,15 @@ impl Bench<'_> {
             let measured = ring(item_bytes, RING_BATCH, producer, consumer, FLOOR);
             floors.ring = Some(measured.map_err(|why| Failure::failed(format!("cannot measure the ring: {why}")))?);
         }
+        floors.pauses = self.pauses()?;
         Ok(floors)
+    }
+
+    /// The pauses of the CPUs that the last run kept busy; none where the system does not tell CPUs apart.
+    pub(crate) fn pauses(&self) -> Result<Option<PausesFloor>, Failure> {
+        let cpus = self.seen.as_ref().map(|seen| seen.busy_cpus.as_slice()).filter(|cpus| !cpus.is_empty());
+        let measured = cpus.map(|cpus| pauses(cpus, PAUSES)).transpose();
+        measured.map_err(|why| Failure::failed(format!("cannot measure the pauses: {why}")))
     }
 
     fn floors_of_a_core(&self, directory: &Path, loaded: &Loaded, commits: &Commits) -> Result<Floors, Failure> {
@@ -276,6 +290,16 @@ impl Group {
 
 fn head(client: &mut diatreme::Client, stream: &StreamRef) -> Result<u64, CallError> {
     client.head(stream).map(|head| head.next)
+}
+
+/// The CPUs that a load keeps busy.
+fn busy_cpus(load: &Load, shards: &[ShardReport], inside: bool) -> Vec<usize> {
+    let clients = if inside { 0 } else { load.groups.iter().map(|group| group.clients).sum() };
+    let pinned: Vec<usize> = shards.iter().filter_map(|shard| shard.cpu).collect();
+    if pinned.len() < shards.len() {
+        return cores::available().into_iter().take(shards.len() + clients).collect();
+    }
+    pinned.into_iter().chain(load.cpus.iter().copied().take(clients)).collect()
 }
 
 /// Closes an engine; one whose shards were dropped on purpose says so.

@@ -59,6 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         knee_per_sec: None,
         device_at_half: None,
         p99_at_half_of_device: None,
+        pauses: None,
     };
     sweep.rise(&mut swept)?;
     sweep.half(&mut swept)?;
@@ -105,7 +106,7 @@ impl Sweeping<'_, '_> {
         Ok(())
     }
 
-    /// A point at half of the knee, beside the device at the frames that it had.
+    /// A point at half of the knee, beside the device at the frames that it had, and the pauses of the CPUs.
     fn half(&mut self, sweep: &mut Sweep) -> Result<(), Failure> {
         let Some(knee) = sweep.knee_per_sec.filter(|_| !interrupt::requested()) else { return Ok(()) };
         let point = self.point(knee / 2.0)?;
@@ -117,6 +118,7 @@ impl Sweeping<'_, '_> {
         let floor = floors.into_iter().find_map(Result::ok).filter(|_| self.bench.config.durability == "strict");
         sweep.p99_at_half_of_device = floor.as_ref().map(|floor| point.p99_ns as f64 / floor.p99_ns.max(1) as f64);
         sweep.device_at_half = floor;
+        sweep.pauses = self.bench.pauses()?;
         let at = sweep.points.partition_point(|other| other.offered_per_sec < point.offered_per_sec);
         sweep.points.insert(at, point);
         Ok(())

@@ -2,11 +2,13 @@
 //! records, is faster than the tightest of them; a figure beside its floor says more than a figure.
 //!
 //! A floor does no more than any engine must, and takes the best that it sees, so that it is never an excuse. Each
-//! measures on the CPU that its caller has pinned the thread to, for about as long as it is told.
+//! measures on the CPU that its caller has pinned the thread to, for about as long as it is told. [`pauses`] alone looks at
+//! what others take meanwhile: it is the floor of the tail.
 
 pub(crate) mod chain;
 pub(crate) mod device;
 pub(crate) mod memory;
+pub(crate) mod pauses;
 pub(crate) mod ring;
 
 use hdrhistogram::Histogram;

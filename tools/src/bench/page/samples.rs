@@ -4,6 +4,7 @@ use crate::bench::document::*;
 use crate::floor::chain::ChainFloor;
 use crate::floor::device::{DeviceFloor, How};
 use crate::floor::memory::MemoryFloor;
+use crate::floor::pauses::PausesFloor;
 use crate::floor::ring::RingFloor;
 use crate::machine;
 use hdrhistogram::Histogram;
@@ -144,6 +145,7 @@ pub(super) fn run(parts: Vec<Part>, median_ns: f64, growth: f64) -> Run {
                 large_bytes: 64 << 20,
                 large_gb_per_sec: 14.2,
             }),
+            pauses: Some(pauses()),
         },
         ratio: Some(Ratio {
             device_records_per_sec: Some(19_900.0 * 512.4),
@@ -154,6 +156,18 @@ pub(super) fn run(parts: Vec<Part>, median_ns: f64, growth: f64) -> Run {
             p99_of_device: Some(1.37),
         }),
         parts,
+    }
+}
+
+fn pauses() -> PausesFloor {
+    PausesFloor {
+        cpus: vec![0, 1],
+        seconds: 1.0,
+        lost_percent: 1.24,
+        over_100us_per_sec: 24.0,
+        max_ns: 8_512_000,
+        p99_ns: 312_000,
+        p999_ns: 6_420_000,
     }
 }
 
@@ -276,6 +290,7 @@ pub(super) fn rising() -> Document {
         knee_per_sec: Some(5.4e6),
         device_at_half: Some(device(How::Dsync, 21_000.0, 88_000)),
         p99_at_half_of_device: Some(1.37),
+        pauses: Some(pauses()),
     });
     document
 }
@@ -427,6 +442,7 @@ pub(super) fn extreme() -> Document {
         knee_per_sec: None,
         device_at_half: None,
         p99_at_half_of_device: None,
+        pauses: None,
     });
     document
 }

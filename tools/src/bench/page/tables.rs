@@ -4,6 +4,8 @@ use super::text::{NONE, bytes, bytes_per_sec, escaped, latency, number, percent,
 use super::{best_device, rate_unit};
 use crate::bench::document::{Config, Part, Queue, Run, ShardCounts, Sweep};
 use crate::floor::device::DeviceFloor;
+use crate::floor::pauses::PausesFloor;
+use crate::machine;
 use crate::table::grouped;
 use std::fmt::Write;
 
@@ -191,12 +193,12 @@ pub(super) fn sweep(sweep: &Sweep, config: &Config) -> String {
             ]
         })
         .collect();
-    table("Each rate", &format!("Asked for and achieved in {unit}."), &titles, &rows)
+    table("Each rate", &format!("Asked for and achieved in {unit}."), &titles, &rows) + &pauses(sweep.pauses.as_ref())
 }
 
 /// What the machine does without the engine.
 pub(super) fn floors(run: &Run) -> String {
-    device(run) + &processor(run)
+    device(run) + &processor(run) + &pauses(run.floors.pauses.as_ref())
 }
 
 fn device(run: &Run) -> String {
@@ -251,4 +253,23 @@ fn processor(run: &Run) -> String {
         }
     }
     table("Processor and memory", "", &["what", "floor"], &rows)
+}
+
+/// The floor of the tail.
+fn pauses(found: Option<&PausesFloor>) -> String {
+    let row = |floor: &PausesFloor| {
+        vec![
+            machine::cpus::list(&floor.cpus),
+            seconds(floor.seconds),
+            percent(floor.lost_percent / 100.0),
+            format!("{}/s", number(floor.over_100us_per_sec)),
+            time(floor.max_ns),
+            time(floor.p99_ns),
+            time(floor.p999_ns),
+        ]
+    };
+    let note = "What CPUs lose, all at once, that do nothing but read the clock; and how long a moment at random \
+                waits for the end of its pause. A tail as long as that is the machine's, not the engine's.";
+    let titles = ["CPUs", "measured for", "time lost", "above 100 µs", "longest", "wait, p99", "wait, p99.9"];
+    table("Pauses of the machine", note, &titles, &found.into_iter().map(row).collect::<Vec<_>>())
 }

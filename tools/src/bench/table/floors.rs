@@ -6,7 +6,9 @@ use crate::bench::figures::{digits, us};
 use crate::floor::chain::ChainFloor;
 use crate::floor::device::DeviceFloor;
 use crate::floor::memory::MemoryFloor;
+use crate::floor::pauses::PausesFloor;
 use crate::floor::ring::RingFloor;
+use crate::machine;
 use crate::names::shown;
 use crate::table::{Table, grouped};
 
@@ -18,7 +20,7 @@ pub(super) fn floors(page: &mut Page, floors: &Floors) {
     floors.device_missing.iter().for_each(|missing| page.line("device", &format!("not measured: {}", shown(missing))));
     if let Some(ChainFloor { payload_bytes, lanes, ns_per_record }) = &floors.chain {
         let text = format!(
-            "{} ns to copy, chain and seal a record of {payload_bytes} bytes, {lanes} side by side",
+            "{} ns to copy and chain a record of {payload_bytes} bytes, {lanes} side by side",
             digits(*ns_per_record)
         );
         page.line("chain", &text);
@@ -36,6 +38,24 @@ pub(super) fn floors(page: &mut Page, floors: &Floors) {
         );
         page.line("memory", &text);
     }
+    floors.pauses.iter().for_each(|floor| pauses(page, floor));
+}
+
+/// What CPUs lose that only read the clock.
+pub(super) fn pauses(page: &mut Page, pauses: &PausesFloor) {
+    let PausesFloor { cpus, seconds: _, lost_percent, over_100us_per_sec, max_ns, p99_ns, p999_ns } = pauses;
+    let text = format!(
+        "{} {} busy with nothing else: {} % of the time lost, {}/s above 100 µs, longest {} µs; \
+         a moment at random waits p99 {} µs, p99.9 {} µs",
+        if cpus.len() == 1 { "CPU" } else { "CPUs" },
+        machine::cpus::list(cpus),
+        digits(*lost_percent),
+        digits(*over_100us_per_sec),
+        us(*max_ns as f64),
+        us(*p99_ns as f64),
+        us(*p999_ns as f64)
+    );
+    page.line("pauses", &text);
 }
 
 /// Durable writes of the bare device.

@@ -1,7 +1,7 @@
 //! A sweep: what was offered and served, how long it took, and where it stopped keeping up.
 
 use super::Page;
-use super::floors::devices;
+use super::floors::{devices, pauses};
 use crate::bench::document::{Point, Sweep};
 use crate::bench::figures::{digits, us};
 use crate::table::{Table, grouped};
@@ -36,6 +36,7 @@ pub(super) fn sweep(page: &mut Page, sweep: &Sweep) {
     if let Some(ratio) = sweep.p99_at_half_of_device {
         page.line("at half", &format!("p99 at half of the knee is {} × the device's own", digits(ratio)));
     }
+    sweep.pauses.iter().for_each(|floor| pauses(page, floor));
 }
 
 fn cells(sweep: &Sweep, point: &Point) -> Vec<String> {

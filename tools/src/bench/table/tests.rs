@@ -2,6 +2,7 @@ use super::*;
 use crate::bench::document::Arrivals;
 use crate::bench::made_up::{document, sweep};
 use crate::floor::memory::MemoryFloor;
+use crate::floor::pauses::PausesFloor;
 use crate::floor::ring::RingFloor;
 
 /// Wherever lines are broken, and however wide columns are.
@@ -40,6 +41,15 @@ fn a_whole_document_fits_a_terminal() {
             large_bytes: 64 << 20,
             large_gb_per_sec: 8.0,
         });
+        run.floors.pauses = Some(PausesFloor {
+            cpus: vec![0, 1, 5],
+            seconds: 1.0,
+            lost_percent: 1.25,
+            over_100us_per_sec: 24.5,
+            max_ns: 8_500_000,
+            p99_ns: 312_000,
+            p999_ns: 6_400_000,
+        });
     }
     let text = table(&whole);
     has(
@@ -54,6 +64,8 @@ fn a_whole_document_fits_a_terminal() {
             "not measured: linked: the kernel is too old",
             "over all runs",
             "round trip p50 210 ns, p99 1,340 ns (CPU 0 to CPU 1)",
+            "pauses CPUs 0-1,5 busy with nothing else: 1.250 % of the time lost, 24.50/s above 100 µs, longest 8,500 µs;",
+            "a moment at random waits p99 312.0 µs, p99.9 6,400 µs",
             "copies 40.00 GB/s in pieces of 32 KiB, 8.000 GB/s in pieces of 64 MiB",
         ],
     );
