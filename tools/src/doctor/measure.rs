@@ -1,6 +1,7 @@
-//! What only a try can tell: ticks of a busy CPU, time that the host takes, and the disk's durable write.
+//! What only a try can tell: ticks and pauses of busy CPUs, time that the host takes, and the disk's durable write.
 
 use crate::failure::Failure;
+use crate::floor::pauses::{PausesFloor, pauses};
 use crate::machine::{CpuTimes, Root, interrupts, running_tasks};
 use diatreme::{BackendInfo, cores};
 use hdrhistogram::Histogram;
@@ -11,6 +12,9 @@ use std::time::{Duration, Instant};
 
 /// For how long a CPU is kept busy and its ticks are counted.
 const BUSY: Duration = Duration::from_millis(250);
+/// For how long pauses are looked for, and on how many CPUs at most: it is to be over soon, and to leave the others their peace.
+const PAUSES: Duration = Duration::from_millis(300);
+const PAUSES_CPUS_MAX: usize = 4;
 /// For how long durable writes are timed.
 const WRITE: Duration = Duration::from_millis(300);
 /// Zeroed before, as the engine does: a write into a block that was never written costs the file system's own, too.
@@ -22,6 +26,7 @@ const FILE: FileSlot = FileSlot(0);
 /// What was measured.
 pub(super) struct Measured {
     pub(super) ticks: Option<Ticks>,
+    pub(super) pauses: Option<PausesFloor>,
     /// The part of a busy CPU's time that the host took meanwhile.
     pub(super) stolen: Option<f64>,
     /// Tasks on the machine that were ready to run before or after, this one included.
@@ -47,7 +52,7 @@ pub(super) struct Disk {
 }
 
 impl Measured {
-    /// Measures on this machine, the ticks on the first of `cpus` that this process may run on.
+    /// Measures on this machine, ticks and pauses on those of the shards' CPUs that this process may run on.
     ///
     /// # Errors
     /// When the directory cannot be written.
@@ -56,10 +61,21 @@ impl Measured {
         let (before, running) = (CpuTimes::read(&root), running_tasks(&root));
         let ticks = ticks(cpus);
         let disk = durable_writes(data_dir)?;
+        let pauses = pauses(&busy(cpus, &cores::available()), PAUSES).ok();
         let stolen = before.zip(CpuTimes::read(&root)).map(|(before, after)| after.since(before).stolen_part());
         let running = running.max(running_tasks(&root));
-        Ok(Measured { ticks, stolen, running, disk: Some(disk), crypto: crypto::implementation() })
+        Ok(Measured { ticks, pauses, stolen, running, disk: Some(disk), crypto: crypto::implementation() })
     }
+}
+
+/// The CPUs that a load keeps busy, a client's among them: a host may give one of its guest's all that it wants, and not two.
+fn busy(shards: &[usize], allowed: &[usize]) -> Vec<usize> {
+    let own = shards.iter().copied().filter(|cpu| allowed.contains(cpu)).take(PAUSES_CPUS_MAX - 1);
+    let mut cpus: Vec<usize> = own.collect();
+    let most = if cpus.is_empty() { PAUSES_CPUS_MAX } else { cpus.len() + 1 };
+    let others = allowed.iter().copied().filter(|cpu| !shards.contains(cpu));
+    cpus.extend(others.take(most - cpus.len()));
+    cpus
 }
 
 /// Counts on a CPU that does nothing but count: an idle one has no ticks, and tells nothing.
@@ -138,4 +154,20 @@ fn write(
     let (written, buffer) = backend.run(OpKind::Write { file: FILE, at, buffer, len, durable });
     written?;
     Ok((start.elapsed(), buffer.expect("a write gives its buffer back")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_and_a_client_are_busy() {
+        let all: Vec<usize> = (0..8).collect();
+        assert_eq!(busy(&[1], &[0, 1]), [1, 0]);
+        assert_eq!(busy(&[2, 3, 4, 5, 6], &all), [2, 3, 4, 0], "the first of many");
+        assert_eq!(busy(&[], &all), [0, 1, 2, 3], "no shard has a place");
+        assert_eq!(busy(&[4095], &[0, 1]), [0, 1], "none that this process has");
+        assert_eq!(busy(&[0, 1], &[0, 1]), [0, 1], "no other is left for a client");
+        assert!(busy(&[0], &[]).is_empty());
+    }
 }

@@ -31,8 +31,9 @@ const EXAMPLE: &str = "Example:
   diatreme doctor --data-dir data --cores 2-7 --json doctor.json
 
 Each line says what was found, whether it is good for tail latency, and why; below stand the
-commands that change what is not. Nothing is changed. It takes about a second: one CPU is kept
-busy to count its timer ticks, and a file of 4 MiB without a name is written in the directory.
+commands that change what is not. Nothing is changed. It takes about a second: up to four CPUs
+are kept busy to see what takes them away, and a file of 4 MiB without a name is written in the
+directory.
 What cannot be read, as in a container or outside Linux, is unknown. Without --cores, the advice
 is for shards on every core but the first. docs/operations.md explains each line.
 

@@ -2,7 +2,9 @@
 
 use super::Facts;
 use super::line::{Heading, Line, Subject};
+use crate::floor::pauses::LONG_NS;
 use crate::machine::{Virtual, cpus};
+use crate::table::{count, grouped};
 
 const fn subject(id: &'static str, name: &'static str) -> Subject {
     Subject { heading: Heading::Processor, id, name }
@@ -17,6 +19,7 @@ pub(super) fn lines(facts: &Facts) -> Vec<Line> {
         ticks_stopped(facts),
         callbacks(facts),
         ticks(facts),
+        pauses(facts),
         governor(facts),
         instructions(facts),
     ]
@@ -164,6 +167,54 @@ fn ticks(facts: &Facts) -> Line {
     let stoppable = facts.machine.processor.nohz_full.is_some();
     let line = subject.fair(found, "each stops a shard for microseconds");
     if stoppable { line.change(facts.isolate()) } else { line }
+}
+
+fn pauses(facts: &Facts) -> Line {
+    /// Beyond it, not even a slow disk hides them.
+    const BAD_NS: u64 = 1_000_000;
+    let subject = subject("pauses", "pauses");
+    let Some(pauses) = &facts.measured.pauses else { return subject.unread() };
+    let found = format!(
+        "longest {} µs, {}/s above 100 µs, CPUs {}",
+        grouped((pauses.max_ns + 500) / 1000),
+        grouped(pauses.over_100us_per_sec.round() as u64),
+        cpus::list(&pauses.cpus)
+    );
+    let online = facts.machine.processor.online.as_ref().map_or(1, Vec::len);
+    let running = facts.measured.running.unwrap_or(0);
+    if pauses.max_ns <= LONG_NS {
+        return subject.good(found, "a busy core is its thread's");
+    }
+    if running as usize > online {
+        let why = format!("{running} tasks wanted {} meanwhile: try again at rest", count(online as u64, "CPU"));
+        return subject.unknown(found, why);
+    }
+    let (cause, change) = taker(facts);
+    let why = format!("busy cores stand still, and every answer with them: {cause}");
+    let line = if pauses.max_ns < BAD_NS { subject.fair(found, why) } else { subject.bad(found, why) };
+    line.change(change)
+}
+
+/// Who may take a busy core, and the command against it: first what the guest itself can change.
+fn taker(facts: &Facts) -> (String, String) {
+    let machine = facts.machine;
+    let mut takers = Vec::new();
+    let mut change = String::new();
+    if machine.limits.group.quota.as_ref().is_some_and(|quota| quota.cpus.is_finite()) {
+        takers.push("the group's CPU quota");
+    }
+    if let Some(file) = machine.memory.damon.first() {
+        takers.push("the kernel's kdamond");
+        change = format!("echo {} | sudo tee {file}", if file.ends_with("state") { "off" } else { "N" });
+    }
+    match machine.kernel.machine {
+        Some(Virtual::Yes(_)) => takers.push("the host, whatever it says of stolen time: ask it for dedicated CPUs"),
+        _ => takers.push("other tasks, interrupts, firmware"),
+    }
+    if change.is_empty() {
+        change = facts.isolate();
+    }
+    (takers.join("; or "), change)
 }
 
 fn governor(facts: &Facts) -> Line {

@@ -2,6 +2,7 @@
 
 use super::measure::{Disk, Measured, Ticks};
 use super::*;
+use crate::floor::pauses::PausesFloor;
 use diatreme::{BackendInfo, BackendKind, Cores};
 use std::collections::BTreeMap;
 use std::fs;
@@ -75,11 +76,17 @@ fn no_ring(note: &str) -> BackendInfo {
 fn measured(backend: BackendInfo, p99_ns: u64, ticks: f64) -> Measured {
     Measured {
         ticks: Some(Ticks { cpu: 2, per_second: ticks }),
+        pauses: Some(pauses(31_000)),
         stolen: Some(0.0),
         running: Some(1),
         disk: Some(Disk { backend, writes: 10_000, p50_ns: 12_000, p99_ns }),
         crypto: "SHA-NI, up to 4 lanes",
     }
+}
+
+fn pauses(max_ns: u64) -> PausesFloor {
+    let (cpus, over_100us_per_sec) = (vec![0, 1], if max_ns > 100_000 { 23.6 } else { 0.0 });
+    PausesFloor { cpus, seconds: 0.3, lost_percent: 1.0, over_100us_per_sec, max_ns, p99_ns: 0, p999_ns: max_ns / 2 }
 }
 
 /// A server that was set up for the engine: two nodes of four cores with two threads each, an NVMe disk on the second
@@ -335,6 +342,35 @@ fn a_container_is_told_what_holds_it_back() {
 }
 
 #[test]
+fn pauses_are_judged_and_whoever_may_take_the_core_is_named() {
+    let judge = |tree: &Tree, max_ns, running| {
+        let quiet = measured(ring(), 1, 1.0);
+        tree.judge("/srv", &Cores::List(vec![1]), &Measured { pauses: Some(pauses(max_ns)), running, ..quiet })
+    };
+    let tree = guest();
+    judge(&tree, 100_000, Some(9)).is("pauses", Verdict::Good, "longest 100 µs, 0/s above 100 µs, CPUs 0-1");
+    judge(&tree, 101_000, Some(3)).is("pauses", Verdict::Unknown, "longest 101 µs, 24/s above 100 µs, CPUs 0-1");
+    judge(&tree, 999_000, Some(2)).is("pauses", Verdict::Fair, "longest 999 µs, 24/s above 100 µs, CPUs 0-1");
+    let judged = judge(&tree, 8_512_000, None);
+    judged.is("pauses", Verdict::Bad, "longest 8,512 µs, 24/s above 100 µs, CPUs 0-1");
+    assert!(
+        judged.line("pauses").why.ends_with("the host, whatever it says of stolen time: ask it for dedicated CPUs")
+    );
+    assert!(judged.line("pauses").change.contains("isolcpus="));
+    tree.put("sys/module/damon_reclaim/parameters/enabled", "N\n");
+    tree.put("sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds", "1\n");
+    tree.put("sys/kernel/mm/damon/admin/kdamonds/0/state", "on\n");
+    let judged = judge(&tree, 8_512_000, None);
+    assert!(judged.line("pauses").why.contains("kdamond; or the host"), "{:?}", judged.line("pauses"));
+    assert_eq!(judged.line("pauses").change, "echo off | sudo tee /sys/kernel/mm/damon/admin/kdamonds/0/state");
+    tree.put("sys/module/damon_reclaim/parameters/enabled", "Y\n");
+    let change = "echo N | sudo tee /sys/module/damon_reclaim/parameters/enabled";
+    assert_eq!(judge(&tree, 8_512_000, None).line("pauses").change, change);
+    let judged = judge(&container(), 60_000_000, None);
+    assert!(judged.line("pauses").why.contains("the group's CPU quota; or the host"), "{:?}", judged.line("pauses"));
+}
+
+#[test]
 fn the_first_version_of_control_groups_is_read_too() {
     let tree = container();
     fs::remove_dir_all(tree.0.path().join("sys/fs/cgroup")).unwrap();
@@ -356,7 +392,7 @@ fn the_first_version_of_control_groups_is_read_too() {
 
 #[test]
 fn a_machine_that_tells_nothing_is_unknown_and_no_error() {
-    let nothing = Measured { ticks: None, stolen: None, running: None, disk: None, crypto: "sha2" };
+    let nothing = Measured { ticks: None, pauses: None, stolen: None, running: None, disk: None, crypto: "sha2" };
     let judged = Tree::new(&[]).judge("/data", &Cores::Auto, &nothing);
     let summary = &judged.0.summary;
     assert_eq!((summary.lines, summary.unknown), (summary.lines, summary.lines), "{}", judged.text());
@@ -383,7 +419,7 @@ fn overwrite(directory: &Path, text: &[u8]) {
 
 #[test]
 fn ids_are_each_of_one_line() {
-    let nothing = Measured { ticks: None, stolen: None, running: None, disk: None, crypto: "sha2" };
+    let nothing = Measured { ticks: None, pauses: None, stolen: None, running: None, disk: None, crypto: "sha2" };
     let judged = Tree::new(&[]).judge("/data", &Cores::Auto, &nothing);
     let mut ids: Vec<_> = judged.0.lines.iter().map(|line| line.id).collect();
     let lines = ids.len();

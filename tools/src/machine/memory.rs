@@ -1,4 +1,4 @@
-//! Memory: how much, in which pages, and whether it may be taken away again.
+//! Memory: how much, in which pages, whether it may be taken away again, and who watches it.
 
 use super::processor::field;
 use super::root::Root;
@@ -15,6 +15,9 @@ pub(crate) struct Memory {
     pub(crate) swappiness: Option<u32>,
     /// Whether the kernel moves pages between nodes after the accesses that it samples.
     pub(crate) numa_balancing: Option<bool>,
+    /// The files that turn a kernel thread on which samples everybody's accesses (DAMON), those that are seen to be on. Without a
+    /// privilege most cannot be read.
+    pub(crate) damon: Vec<String>,
 }
 
 impl Memory {
@@ -28,8 +31,17 @@ impl Memory {
             swappiness: root.number("/proc/sys/vm/swappiness"),
             // A number of modes; without several nodes the kernel may have no such file.
             numa_balancing: root.number::<u32>("/proc/sys/kernel/numa_balancing").map(|modes| modes != 0),
+            damon: damon(root),
         }
     }
+}
+
+fn damon(root: &Root) -> Vec<String> {
+    const OWN: &str = "/sys/kernel/mm/damon/admin/kdamonds";
+    let modules = ["damon_reclaim", "damon_lru_sort"].map(|name| format!("/sys/module/{name}/parameters/enabled"));
+    let own = root.names(OWN).into_iter().map(|number| format!("{OWN}/{number}/state"));
+    let is_on = |file: &String| root.word(file).is_some_and(|state| ["Y", "on"].contains(&state.as_str()));
+    modules.into_iter().chain(own).filter(is_on).collect()
 }
 
 /// `24684092 kB`, in bytes.
