@@ -58,6 +58,10 @@ fn every_record_is_counted_once_and_is_in_the_log() {
     assert!(ordered.is_sorted(), "{latency}");
     let ratio = &report["runs"][0]["ratio"];
     assert!(ratio["of_floor"].as_f64().unwrap() > 0.0, "{ratio}");
+    let pauses = &report["runs"][0]["floors"]["pauses"];
+    // A shard and three clients, where there are as many CPUs.
+    assert_eq!(pauses["cpus"].as_array().unwrap().len(), diatreme::cores::available().len().min(4), "{pauses}");
+    assert!(pauses["seconds"].as_f64().unwrap() >= 1.0, "{pauses}");
     assert!(ended.text().contains("5,003"), "{}", ended.text());
 
     let counted: u64 = fs::read_to_string(csv).unwrap().lines().skip(1).map(count_of).sum();

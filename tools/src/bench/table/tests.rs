@@ -21,6 +21,18 @@ fn open_loop(offered_per_sec: f64) -> Document {
     open
 }
 
+fn pauses() -> PausesFloor {
+    PausesFloor {
+        cpus: vec![0, 1, 5],
+        seconds: 1.0,
+        lost_percent: 1.25,
+        over_100us_per_sec: 24.5,
+        max_ns: 8_500_000,
+        p99_ns: 312_000,
+        p999_ns: 6_400_000,
+    }
+}
+
 #[test]
 fn a_whole_document_fits_a_terminal() {
     let mut whole = document(&[4.80e6, 4.7e6, 4.9e6]);
@@ -41,15 +53,7 @@ fn a_whole_document_fits_a_terminal() {
             large_bytes: 64 << 20,
             large_gb_per_sec: 8.0,
         });
-        run.floors.pauses = Some(PausesFloor {
-            cpus: vec![0, 1, 5],
-            seconds: 1.0,
-            lost_percent: 1.25,
-            over_100us_per_sec: 24.5,
-            max_ns: 8_500_000,
-            p99_ns: 312_000,
-            p999_ns: 6_400_000,
-        });
+        run.floors.pauses = Some(pauses());
     }
     let text = table(&whole);
     has(
@@ -169,8 +173,10 @@ fn nothing_in_a_document_reaches_the_terminal_as_it_is() {
 
 #[test]
 fn a_sweep_has_its_points_and_its_knee() {
+    let mut swept = sweep(1e6, &[0.25, 0.5, 1.2], 0.6);
+    swept.sweep.as_mut().unwrap().pauses = Some(PausesFloor { cpus: vec![2], ..pauses() });
     has(
-        &table(&sweep(1e6, &[0.25, 0.5, 1.2], 0.6)),
+        &table(&swept),
         &[
             "25 %",
             "120 %",
@@ -178,6 +184,7 @@ fn a_sweep_has_its_points_and_its_knee() {
             "1,000,000 requests/s in a closed loop",
             "knee 500,000 requests/s",
             "p99 at half of the knee is 2.500 × the device's own",
+            "pauses CPU 2 busy with nothing else: 1.250 % of the time lost",
         ],
     );
     has(&table(&sweep(0.0, &[0.25], 0.0)), &["knee none"]);
