@@ -4,7 +4,7 @@ use crate::format::BLOCK_BYTES;
 use crate::format::segment::{Base, SegmentId};
 use crate::limits::{
     FOOTER_SLICE_BYTES, FRAME_BUFFERS, FRAME_BYTES_MAX, FRAME_CAP_MIN, READS_IN_FLIGHT, SEALING_MAX, SEGMENT_BYTES_MAX,
-    SEGMENT_BYTES_MIN, ZERO_SLICE_BYTES,
+    SEGMENT_BYTES_MIN, ZERO_SLICE_BYTES_MAX,
 };
 use iobackend::{Arena, Buffer, IoError};
 
@@ -76,7 +76,7 @@ impl LogBuffers {
             frames: many(FRAME_BUFFERS, FRAME_BYTES_MAX)?,
             reads: many(READS_IN_FLIGHT, FRAME_BYTES_MAX)?,
             seals: many(SEALING_MAX, FOOTER_SLICE_BYTES)?,
-            zeros: arena.take(ZERO_SLICE_BYTES)?,
+            zeros: arena.take(ZERO_SLICE_BYTES_MAX)?,
             block: arena.take(BLOCK_BYTES)?,
         })
     }

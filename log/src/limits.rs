@@ -31,8 +31,11 @@ pub const FOOTER_BYTES_MAX: usize = footer::footer_bytes(INDEX_ENTRIES_MAX, INDE
 /// A footer is written in pieces of this size, one a turn.
 pub const FOOTER_SLICE_BYTES: usize = 256 << 10;
 
-/// A new segment is zeroed in pieces of this size, one in flight at a time.
+/// A new segment is zeroed in pieces of this size, one in flight at a time: short beside the frames that it passes.
 pub const ZERO_SLICE_BYTES: usize = 256 << 10;
+/// And in pieces of this size when it falls behind the use of the active one: a frame that waits behind one of them waits a
+/// fraction of a millisecond, one that waits for the whole segment tens.
+pub const ZERO_SLICE_BYTES_MAX: usize = 1 << 20;
 /// The first segment of an incarnation; the next ones grow with use, so that an engine which writes little
 /// zeroes little, and one that restarts often wastes little.
 pub const SEGMENT_BYTES_FIRST: u64 = 32 << 20;
@@ -59,6 +62,7 @@ pub const PREPARE_RETRY_NS: u64 = 500_000_000;
 const _: () = {
     assert!(FRAME_STREAMS_MAX <= u16::MAX as usize);
     assert!(FRAME_BYTES_MAX.is_multiple_of(BLOCK_BYTES) && ZERO_SLICE_BYTES.is_multiple_of(BLOCK_BYTES));
+    assert!(ZERO_SLICE_BYTES_MAX.is_multiple_of(ZERO_SLICE_BYTES));
     assert!(FOOTER_SLICE_BYTES.is_multiple_of(BLOCK_BYTES) && READ_BYTES_FIRST.is_multiple_of(BLOCK_BYTES));
     assert!(FOOTER_BYTES_MAX <= u32::MAX as usize);
     assert!(FRAMES_IN_FLIGHT + READS_IN_FLIGHT + SEALING_MAX + 4 <= IO_DEPTH);
@@ -71,6 +75,6 @@ const _: () = {
 
 /// Bytes of backend memory that a log carves from its arena.
 pub const ARENA_BYTES: usize = (FRAME_BUFFERS + READS_IN_FLIGHT) * FRAME_BYTES_MAX
-    + ZERO_SLICE_BYTES
+    + ZERO_SLICE_BYTES_MAX
     + SEALING_MAX * FOOTER_SLICE_BYTES
     + BLOCK_BYTES;

@@ -8,7 +8,7 @@
 use crate::files::{Files, Pinned};
 use crate::format::BLOCK_BYTES;
 use crate::format::segment::{SegmentHeader, log_directory};
-use crate::limits::{PREPARE_RETRY_NS, ZERO_SLICE_BYTES};
+use crate::limits::{PREPARE_RETRY_NS, ZERO_SLICE_BYTES, ZERO_SLICE_BYTES_MAX};
 use iobackend::{Buffer, FileName, FileSlot, IoBackend, IoError, Op, OpKind, OpenMode};
 
 /// Where the preparation stands; each names what is to be done next, or is being done.
@@ -31,6 +31,8 @@ pub(crate) struct Preparation {
     step: Step,
     waiting: bool,
     zeroed: u64,
+    /// Bytes that are being zeroed.
+    zeroing: u64,
     zeros: Option<Buffer>,
     block: Option<Buffer>,
     retry_at: u64,
@@ -50,6 +52,7 @@ impl Preparation {
             step: Step::Open,
             waiting: false,
             zeroed: 0,
+            zeroing: 0,
             zeros: Some(zeros),
             block: Some(block),
             retry_at: 0,
@@ -91,12 +94,14 @@ impl Preparation {
         if self.waiting || self.step == Step::Ready || now < self.retry_at {
             return;
         }
-        let capacity = self.header.capacity;
-        let ahead = u128::from(self.zeroed) * u128::from(of) > 2 * u128::from(used) * u128::from(capacity);
-        if ahead && !hurry {
+        // Which part is zeroed, and which part is used, over one denominator.
+        let zeroed = u128::from(self.zeroed) * u128::from(of);
+        let used = u128::from(used) * u128::from(self.header.capacity);
+        if zeroed > 2 * used && !hurry {
             return;
         }
-        let Some(kind) = self.next_operation(files) else {
+        let slice = if hurry || 10 * zeroed < 11 * used { ZERO_SLICE_BYTES_MAX } else { ZERO_SLICE_BYTES };
+        let Some(kind) = self.next_operation(files, slice as u64) else {
             return;
         };
         self.waiting = true;
@@ -106,7 +111,7 @@ impl Preparation {
         }
     }
 
-    fn next_operation(&mut self, files: &mut Files) -> Option<OpKind> {
+    fn next_operation(&mut self, files: &mut Files, slice: u64) -> Option<OpKind> {
         let id = self.header.id;
         let capacity = self.header.capacity;
         let file = match self.slot {
@@ -120,8 +125,9 @@ impl Preparation {
             Step::Open => OpKind::Open { file, name: id.file_name(), mode: OpenMode::CreateNew },
             Step::Allocate => OpKind::Allocate { file, len: capacity },
             Step::Zero => {
-                let len = (capacity - self.zeroed).min(ZERO_SLICE_BYTES as u64) as usize;
-                OpKind::Write { file, at: self.zeroed, buffer: self.zeros.take()?, len, durable: false }
+                let buffer = self.zeros.take()?;
+                self.zeroing = (capacity - self.zeroed).min(slice);
+                OpKind::Write { file, at: self.zeroed, buffer, len: self.zeroing as usize, durable: false }
             }
             Step::Flush => OpKind::Flush { file },
             Step::Header => {
@@ -181,7 +187,7 @@ impl Preparation {
             }
             Step::Allocate => Step::Zero,
             Step::Zero => {
-                self.zeroed += (self.header.capacity - self.zeroed).min(ZERO_SLICE_BYTES as u64);
+                self.zeroed += self.zeroing;
                 if self.zeroed == self.header.capacity { Step::Flush } else { Step::Zero }
             }
             Step::Flush => Step::Header,

@@ -71,7 +71,7 @@ fn fail(after: u64, plan: impl Fn(u64) -> Plan, config: LogConfig) -> Option<(Op
 }
 
 fn fail_each(plan: impl Fn(u64) -> Plan, config: &LogConfig) -> Vec<(Operation, &'static str)> {
-    let mut failures: Vec<_> = (0..130).step_by(3).filter_map(|after| fail(after, &plan, config.clone())).collect();
+    let mut failures: Vec<_> = (0..130).filter_map(|after| fail(after, &plan, config.clone())).collect();
     failures.sort_unstable_by_key(|(operation, doing)| (format!("{operation:?}"), *doing));
     failures.dedup();
     failures
