@@ -190,7 +190,7 @@ fn pauses(facts: &Facts) -> Line {
         return subject.unknown(found, why);
     }
     let (cause, change) = taker(facts);
-    let why = format!("busy cores stand still, and every answer with them: {cause}");
+    let why = format!("busy cores stand still: {cause}");
     let line = if pauses.max_ns < BAD_NS { subject.fair(found, why) } else { subject.bad(found, why) };
     line.change(change)
 }
@@ -208,7 +208,7 @@ fn taker(facts: &Facts) -> (String, String) {
         change = format!("echo {} | sudo tee {file}", if file.ends_with("state") { "off" } else { "N" });
     }
     match machine.kernel.machine {
-        Some(Virtual::Yes(_)) => takers.push("the host, whatever it says of stolen time: ask it for dedicated CPUs"),
+        Some(Virtual::Yes(_)) => takers.push("the host: ask for dedicated CPUs"),
         _ => takers.push("other tasks, interrupts, firmware"),
     }
     if change.is_empty() {
