@@ -7,6 +7,7 @@ use harness::{Ended, Place, command, run, run_in};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 impl Place {
@@ -107,6 +108,91 @@ fn a_rate_beyond_what_is_served_shows_its_queue() {
     assert!(ended.text().contains("behind"), "{}", ended.text());
 }
 
+/// The queue was counted beyond the last record that was to be sent: 400,000 requests, and 15 million behind.
+#[test]
+fn what_will_never_be_sent_is_not_behind() {
+    let place = Place::new();
+    place.bench(&["--rate", "20000000", "--records", "100000", "--window", "100"]).succeeds();
+    let report = place.json("report.json");
+    let appended = part(&report, "append");
+    assert_eq!(appended["requests"], 100_000);
+    let queue = &appended["queue"];
+    assert!(
+        queue["behind_max"].as_u64().unwrap() <= 100_000 && queue["mean"].as_f64().unwrap() <= 100_000.0,
+        "{queue}"
+    );
+    let little = queue["mean"].as_f64().unwrap() / queue["by_littles_law"].as_f64().unwrap();
+    assert!((0.8..1.25).contains(&little), "{queue}");
+}
+
+/// A request that found the queue full was thrown away and another one drawn: the load flowed to the shard that was less busy, and
+/// records of a file came out of order.
+#[test]
+fn a_full_queue_changes_nothing_of_what_is_sent() {
+    let place = Place::new();
+    let args = ["--shards", "2", "--tenants", "2", "--zipf", "2", "--batch", "100", "--records", "400000"];
+    place.bench(&args).succeeds();
+    let report = place.json("report.json");
+    assert!(part(&report, "append")["queue"]["full"].as_u64().unwrap() > 0, "the queue was full");
+    let records: Vec<u64> = report["runs"][0]["shards"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|shard| shard["records"].as_u64().unwrap())
+        .collect();
+    // One to a quarter, by the law.
+    let share = records[0] as f64 / (records[0] + records[1]) as f64;
+    assert!((0.77..0.83).contains(&share), "{records:?}");
+
+    let lines: Vec<String> = (0..90).map(|line| format!("{line:030000}")).collect();
+    let input = place.path("input");
+    fs::write(&input, lines.join("\n")).unwrap();
+    place.bench_kept(&["--records", "180", "--input", input.to_str().unwrap()]).succeeds();
+    let report = place.json("report.json");
+    assert!(part(&report, "append")["queue"]["full"].as_u64().unwrap() > 0, "the queue was full");
+    let read = place.run("read", &["--tenant", "bench-0", "--stream", "stream-0"]).succeeds();
+    let read: Vec<&str> = read.text().lines().collect();
+    assert_eq!(read.len(), 180);
+    assert!(read.iter().zip(lines.iter().cycle()).all(|(read, line)| read == line), "in the order of the file");
+}
+
+/// The generator and the engine stand still for a third of a second, as a machine may. Who sends only when something was
+/// answered has one slow request; here all that was due meanwhile has waited, and the percentiles say so.
+#[test]
+fn a_stall_is_in_the_percentiles() {
+    let place = Place::new();
+    let (json, log) = (place.path("report.json"), place.path("log"));
+    let mut command =
+        command(["bench", "--warm-up", "0", "--cores", "none", "--rate", "1000", "--duration", "2", "--json"]);
+    command.arg(&json).arg("--hdr-log").arg(&log).current_dir(place.path("."));
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !fs::read_to_string(&log).is_ok_and(|text| text.contains("Tag=")) {
+        std::thread::yield_now();
+    }
+    let signal = |name: &str| {
+        let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    };
+    signal("-STOP");
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    signal("-CONT");
+    assert!(child.wait().unwrap().success());
+    let report = place.json("report.json");
+    let appended = part(&report, "append");
+    assert_eq!(appended["requests"], 2000, "all that was due was sent");
+    // Of 2,000 requests 600 came due while nothing moved; the tenth that waited longest, 400 ms at the least.
+    let p90_ns = appended["latency"]["p90_ns"].as_u64().unwrap();
+    assert!(p90_ns > 300_000_000, "{p90_ns}");
+}
+
+#[test]
+fn a_rate_that_brings_nothing_is_no_accident() {
+    let place = Place::new();
+    place.bench(&["--scenario", "noisy", "--rate", "0.001", "--duration", "0.1"]).succeeds();
+    let report = place.json("report.json");
+    assert!(part(&report, "the flood")["records"].as_u64().unwrap() > 0);
+}
+
 #[test]
 fn each_scenario_shows_its_parts() {
     let scenarios: [(&str, &[&str], &[&str]); 6] = [
@@ -173,6 +259,44 @@ fn a_run_that_is_stopped_tells_what_it_has_and_leaves_a_sound_directory() {
     assert!((1..600_000).contains(&records), "{records}");
     assert!(!output.stdout.is_empty(), "the table is printed");
     place.run("verify", &[]).succeeds();
+}
+
+/// Ctrl-C in a sweep of minutes left nothing of it; and a rate that was cut short, and so kept up, was taken for the knee.
+#[test]
+fn a_sweep_that_is_stopped_tells_the_rates_that_came_to_their_end() {
+    let place = Place::new();
+    let (data, json) = (place.data(), place.path("report.json"));
+    let mut command = command(["bench", "sweep", "--warm-up", "0", "--cores", "none", "--duration", "1", "--data-dir"]);
+    command.arg(&data).arg("--json").arg(&json);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !data.join("rate-2").exists() {
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("interrupted"), "{told}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("capacity"), "the table is printed");
+    let report = place.json("report.json");
+    assert_eq!(report["interrupted"], true);
+    let sweep = &report["sweep"];
+    let points = sweep["points"].as_array().unwrap();
+    assert_eq!(points.len(), 1, "the second rate was cut short: {points:?}");
+    let knee = &sweep["knee_per_sec"];
+    assert!(knee.is_null() || *knee == points[0]["offered_per_sec"], "{sweep}");
+}
+
+/// A minute was measured, and then the report could not be written, since a file's name was no text.
+#[test]
+fn a_path_that_is_no_text_is_written_to() {
+    let place = Place::new();
+    let json = place.path(".").join(OsStr::from_bytes(b"re\xffport.json"));
+    let args = ["bench", "--warm-up", "0", "--cores", "none", "--records", "100", "--json"].map(OsStr::new);
+    run_in(&place.path("."), args.into_iter().chain([json.as_os_str()])).succeeds();
+    let report: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    let arguments = report["setup"]["arguments"].as_array().unwrap();
+    assert!(arguments.last().unwrap().as_str().unwrap().ends_with("re\u{fffd}port.json"), "{arguments:?}");
 }
 
 #[test]

@@ -246,7 +246,7 @@ pub(crate) struct Ratio {
     pub(crate) tighter: String,
     /// Throughput over that of the tighter floor.
     pub(crate) of_floor: f64,
-    /// The run's p50 and p99 over the device's own; none without a device floor.
+    /// The run's p50 and p99 over the lowest that the device has at its frames; none without a device floor.
     pub(crate) p50_of_device: Option<f64>,
     pub(crate) p99_of_device: Option<f64>,
 }

@@ -10,7 +10,7 @@ use super::stages;
 use super::watch::Watcher;
 use crate::failure::Failure;
 use crate::floor::chain::chain;
-use crate::floor::device::{How, device};
+use crate::floor::device::{DeviceFloor, How, device};
 use crate::floor::memory::memory;
 use crate::floor::pauses::{PausesFloor, pauses};
 use crate::floor::ring::ring;
@@ -188,7 +188,10 @@ impl Bench<'_> {
         let mut floors = Floors::default();
         if self.config.durability == "strict" && commits.commits > 0 {
             let (frame_bytes, depth) = (loaded.frame_bytes(), self.depth(loaded, commits));
-            for how in [How::Dsync, How::Linked, How::Plain] {
+            // Alone in the device a write is fastest: what latency is set beside must not be slower for the company that it had.
+            let alone = (depth > 1).then_some((How::Dsync, 1));
+            let ways = [How::Dsync, How::Linked, How::Plain].map(|how| (how, depth));
+            for (how, depth) in ways.into_iter().chain(alone) {
                 match device(directory, how, frame_bytes, depth, FLOOR) {
                     Ok(floor) => floors.device.push(floor),
                     Err(why) => floors.device_missing.push(format!("{}: {why}", how.name())),
@@ -209,17 +212,23 @@ impl Bench<'_> {
         ((records / commits.records_per_commit.max(1.0)).round() as usize).clamp(1, most)
     }
 
-    /// The first part beside the floors, where it appends and nothing else does.
+    /// The first part beside the floors, where it appends and nothing else does: the throughput beside the fastest of the device's
+    /// ways, the latency beside the lowest of each quantile.
     fn ratio(&self, loaded: &Loaded, commits: &Commits, floors: &Floors) -> Option<Ratio> {
         let part = loaded.parts.first().filter(|_| loaded.parts.len() == 1 && self.config.read_percent == 0)?;
-        let best = floors.device.iter().max_by(|a, b| a.commits_per_sec.total_cmp(&b.commits_per_sec));
-        let device = best.map(|floor| floor.commits_per_sec * commits.records_per_commit);
+        if floors.device.is_empty() && self.config.durability == "strict" {
+            // The tighter floor may be the one that could not be measured.
+            return None;
+        }
+        let fastest = floors.device.iter().map(|floor| floor.commits_per_sec).reduce(f64::max);
+        let device = fastest.map(|commits_per_sec| commits_per_sec * commits.records_per_commit);
+        let lowest = |of: fn(&DeviceFloor) -> u64| floors.device.iter().map(of).min();
         let chain_ns = floors.chain.as_ref().map(|floor| floor.ns_per_record);
         let processor = chain_ns.map(|ns| f64::from(self.config.shards) * 1e9 / ns);
         let over = |ns: Option<u64>, floor: Option<u64>| Some(ns? as f64 / floor? as f64);
         Ratio::of(part.records_per_sec, device, processor).map(|ratio| Ratio {
-            p50_of_device: over(part.latency.as_ref().map(|latency| latency.p50_ns), best.map(|floor| floor.p50_ns)),
-            p99_of_device: over(part.latency.as_ref().map(|latency| latency.p99_ns), best.map(|floor| floor.p99_ns)),
+            p50_of_device: over(part.latency.as_ref().map(|latency| latency.p50_ns), lowest(|floor| floor.p50_ns)),
+            p99_of_device: over(part.latency.as_ref().map(|latency| latency.p99_ns), lowest(|floor| floor.p99_ns)),
             ..ratio
         })
     }

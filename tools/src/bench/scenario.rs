@@ -48,16 +48,20 @@ impl Bench<'_> {
         (flood.names, flood.arrivals) = (["the flood", "the flood"], Arrivals::Closed);
         beside.groups.push(flood);
         let first = self.run(directory, alone, "others, alone")?;
+        if interrupt::requested() {
+            return self.complete(directory, first);
+        }
         let mut second = self.run(directory, beside, "others, beside the flood")?;
-        second.parts.splice(0..0, first.parts);
-        // What is asked is what the flood does to the others.
-        second.parts.swap(0, 1);
+        // What is asked is what the flood does to the others; next to it, how they are without.
+        let after = second.parts.len().min(1);
+        second.parts.splice(after..after, first.parts);
         self.complete(directory, second)
     }
 
     /// Reads of what was written before: each way first after an opening, and then again.
     fn audit(&mut self, directory: &Path) -> Result<Run, Failure> {
-        let streams = self.preload(directory, false)?.1;
+        let (_, mut streams) = self.preload(directory, false)?;
+        streams.retain(|stream| stream.head > 0);
         let mut random = self.load(streams.clone());
         random.groups[0].records = None;
         random.warm_up = Duration::ZERO;

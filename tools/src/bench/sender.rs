@@ -16,9 +16,12 @@ use std::time::{Duration, Instant};
 
 /// Requests that a step sends at most, so that senders in one thread take turns.
 const STEP_REQUESTS: usize = 64;
-/// Requests sent, and answers taken, for each look at the clock, which takes as long as sending one: a time is off by some
-/// 0.3 µs at most, and always so that latency comes out longer, not shorter.
+/// Appends sent, and their answers taken, for each look at the clock, which takes as long as sending one. What is sent gets a
+/// time that is too early by some 0.3 µs at most, and so does an answer; a read's answer is timed on its own, after its
+/// records were looked at.
 const CLOCK_EVERY: usize = 16;
+/// Arrivals that a step counts at most: at absurd rates counting must not take longer than what is counted.
+const STEP_ARRIVALS: usize = 1 << 16;
 /// The largest latency that is told apart from larger ones.
 const LATENCY_MAX_NS: u64 = 600_000_000_000;
 /// Records that a scan asks for at a time.
@@ -61,6 +64,18 @@ pub(crate) struct Task<'a> {
     /// Records that are to be counted.
     pub(crate) quota: Option<u64>,
     pub(crate) seed: u64,
+}
+
+impl Task<'_> {
+    /// How many requests count, at most.
+    fn requests(&self) -> u64 {
+        match (self.quota, &self.work) {
+            (Some(records), Work::Mix { read_percent: 0 }) => records.div_ceil(u64::from(self.batch)),
+            // A read is of one record.
+            (Some(records), _) => records,
+            (None, _) => u64::MAX,
+        }
+    }
 }
 
 /// Appends and reads, apart.
@@ -165,6 +180,8 @@ pub(crate) enum Step {
 struct Sent {
     /// When it was due; [`FREE`] if the place holds none.
     due_ns: u64,
+    /// Of a read: its offset. Of an append: the number of its first record.
+    from: u64,
     stream: u32,
     records: u32,
     bytes: u32,
@@ -172,22 +189,27 @@ struct Sent {
     counts: bool,
 }
 
-const FREE: Sent = Sent { due_ns: u64::MAX, stream: 0, records: 0, bytes: 0, kind: 0, counts: false };
+const FREE: Sent = Sent { due_ns: u64::MAX, from: 0, stream: 0, records: 0, bytes: 0, kind: 0, counts: false };
 
 pub(crate) struct Sender<'a> {
     task: Task<'a>,
     start: Instant,
     from_ns: u64,
     until_ns: u64,
-    /// Counts what is due, apart from what could be sent.
+    /// Tells what becomes due, apart from what could be sent.
     arriving: Option<Schedule>,
+    /// Requests that are still to become due.
+    arrivals_left: u64,
+    /// Of those that count: due and not sent.
     behind: u64,
     /// In flight, by token modulo the length, a power of two.
     sent: Vec<Sent>,
     next_token: u64,
     in_flight: usize,
-    /// When the next request could first have been sent, if the queue was full then.
-    first_try: Option<u64>,
+    /// Of those: the ones that count.
+    counted_in_flight: u64,
+    /// What found the queue full. It is what is sent next, as it is: to draw another would let the engine choose its load.
+    refused: Option<Sent>,
     next_record: u64,
     records: Vec<&'a [u8]>,
     random: Random,
@@ -213,12 +235,14 @@ impl<'a> Sender<'a> {
             from_ns: nanoseconds(task.measure_from),
             until_ns: task.until.map_or(u64::MAX, nanoseconds),
             arriving: task.schedule.clone(),
+            arrivals_left: task.requests(),
             behind: 0,
             // Answers of one shard may overtake those of another; with room to spare, no place is needed twice.
             sent: vec![FREE; (4 * task.window).next_power_of_two()],
             next_token: 0,
             in_flight: 0,
-            first_try: None,
+            counted_in_flight: 0,
+            refused: None,
             next_record: task.seed.wrapping_mul(0x9e37_79b9),
             records: Vec::with_capacity(task.batch as usize),
             random: Random::new(task.seed),
@@ -259,9 +283,22 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Sends nothing more.
+    /// Sends nothing more. Requests that were due by now and are not sent count with the time that they have waited: they would
+    /// have waited longer, and to leave them out would hide the wait.
     pub(crate) fn stop(&mut self) {
+        if self.over {
+            return;
+        }
+        let now = self.now();
+        self.arrive(now);
         self.end_of_arrivals();
+        for _ in 0..std::mem::take(&mut self.behind) {
+            let Some(due) = self.next_due(now) else { break };
+            let Some(request) = self.choose(due) else { break };
+            let schedule = self.task.schedule.as_mut();
+            schedule.into_iter().for_each(Schedule::advance);
+            self.tally.latency_ns[usize::from(request.kind)].saturating_record(now.saturating_sub(due));
+        }
         self.over = true;
     }
 
@@ -275,12 +312,19 @@ impl<'a> Sender<'a> {
     fn arrive(&mut self, now: u64) {
         let Some(arriving) = &mut self.arriving else { return };
         let end = now.min(self.until_ns - 1);
-        while arriving.due() <= end {
+        for _ in 0..STEP_ARRIVALS {
+            let due = arriving.due();
+            if due > end || self.arrivals_left == 0 {
+                break;
+            }
             arriving.advance();
-            self.behind += 1;
+            if due >= self.from_ns {
+                self.behind += 1;
+                self.arrivals_left -= 1;
+            }
         }
         self.ended.behind_max = self.ended.behind_max.max(self.behind);
-        if now >= self.until_ns {
+        if self.arrivals_left == 0 || now >= self.until_ns && arriving.due() >= self.until_ns {
             self.end_of_arrivals();
         }
     }
@@ -289,16 +333,23 @@ impl<'a> Sender<'a> {
     fn send_due(&mut self, client: &mut Client, mut now: u64) -> Result<usize, CallError> {
         let mut sent = 0;
         while sent < STEP_REQUESTS && self.in_flight < self.task.window && !self.is_taken(self.next_token) {
-            let Some(due) = self.next_due(now) else { break };
-            let Some(request) = self.choose(due) else { break };
+            let request = match self.refused.take() {
+                Some(refused) => refused,
+                None => {
+                    let Some(due) = self.next_due(now) else { break };
+                    let Some(request) = self.choose(due) else { break };
+                    request
+                }
+            };
             if !self.send(client, request)? {
-                self.first_try.get_or_insert(due);
+                self.refused = Some(request);
                 break;
             }
             self.went(request);
             sent += 1;
             if sent.is_multiple_of(CLOCK_EVERY) {
                 now = self.now();
+                self.arrive(now);
             }
         }
         Ok(sent)
@@ -312,12 +363,10 @@ impl<'a> Sender<'a> {
     /// When the next request was due, if it is by now; notes when there will be none any more.
     #[inline]
     fn next_due(&mut self, now: u64) -> Option<u64> {
-        let due = match &self.task.schedule {
-            None => self.first_try.unwrap_or(now),
-            Some(schedule) => schedule.due(),
-        };
+        let due = self.task.schedule.as_ref().map_or(now, Schedule::due);
         if due >= self.until_ns || self.quota == 0 {
             self.end_of_arrivals();
+            self.behind = 0;
             self.over = true;
         }
         (due <= now && !self.over).then_some(due)
@@ -327,49 +376,49 @@ impl<'a> Sender<'a> {
     #[inline]
     fn choose(&mut self, due_ns: u64) -> Option<Sent> {
         let counts = due_ns >= self.from_ns;
-        let most = |batch: u32| if counts { u64::from(batch).min(self.quota) as u32 } else { batch };
-        match self.task.work {
+        let request = |stream, from, records, kind: usize| Sent {
+            due_ns,
+            from,
+            stream,
+            records,
+            bytes: 0,
+            kind: kind as u8,
+            counts,
+        };
+        let read_percent = match self.task.work {
             Work::Scan => {
                 let stream = *self.ready.front()?;
-                Some(Sent { due_ns, stream, records: SCAN_RECORDS, bytes: 0, kind: READ as u8, counts })
+                return Some(request(stream, self.cursors[stream as usize], SCAN_RECORDS, READ));
             }
-            Work::Mix { read_percent } => {
-                let records = most(self.task.batch);
-                let stream = self.task.pick.next();
-                // A stream without records has nothing to read.
-                let reads = self.random_percent(read_percent) && self.task.heads[stream] > 0;
-                let (kind, records) = if reads { (READ, 1) } else { (APPEND, records) };
-                Some(Sent { due_ns, stream: stream as u32, records, bytes: 0, kind: kind as u8, counts })
-            }
+            Work::Mix { read_percent } => read_percent,
+        };
+        let stream = self.task.pick.next();
+        let head = self.task.heads[stream];
+        // A stream without records has nothing to read.
+        if read_percent > 0 && self.random.below(100) < u64::from(read_percent) && head > 0 {
+            return Some(request(stream as u32, self.random.below(head), 1, READ));
         }
-    }
-
-    #[inline]
-    fn random_percent(&mut self, percent: u32) -> bool {
-        percent > 0 && self.random.below(100) < u64::from(percent)
+        let batch = self.task.batch;
+        let records = if counts { u64::from(batch).min(self.quota) as u32 } else { batch };
+        let first = self.next_record;
+        self.next_record = self.next_record.wrapping_add(u64::from(records));
+        Some(request(stream as u32, first, records, APPEND))
     }
 
     /// Hands a request to the client; `false` if its queue is full.
     #[inline]
     fn send(&mut self, client: &mut Client, mut request: Sent) -> Result<bool, CallError> {
-        let at = request.stream as usize;
-        let stream = &self.task.streams[at];
-        let result = match self.task.work {
-            Work::Scan => client.submit_read(stream, self.cursors[at], SCAN_RECORDS),
-            Work::Mix { .. } if usize::from(request.kind) == READ => {
-                let from = self.random.below(self.task.heads[at]);
-                client.submit_read(stream, from, 1)
+        let stream = &self.task.streams[request.stream as usize];
+        let result = if usize::from(request.kind) == READ {
+            client.submit_read(stream, request.from, request.records)
+        } else {
+            self.records.clear();
+            for at in 0..u64::from(request.records) {
+                let record = self.task.payloads.record(request.from.wrapping_add(at));
+                request.bytes += record.len() as u32;
+                self.records.push(record);
             }
-            Work::Mix { .. } => {
-                self.records.clear();
-                for _ in 0..request.records {
-                    let record = self.task.payloads.record(self.next_record);
-                    self.next_record = self.next_record.wrapping_add(1);
-                    request.bytes += record.len() as u32;
-                    self.records.push(record);
-                }
-                client.submit_append(stream, None, &self.records)
-            }
+            client.submit_append(stream, None, &self.records)
         };
         match result {
             Ok(token) => {
@@ -391,10 +440,10 @@ impl<'a> Sender<'a> {
     #[inline]
     fn went(&mut self, request: Sent) {
         self.in_flight += 1;
-        self.first_try = None;
+        self.counted_in_flight += u64::from(request.counts);
         if let Some(schedule) = &mut self.task.schedule {
             schedule.advance();
-            self.behind = self.behind.saturating_sub(1);
+            self.behind -= u64::from(request.counts).min(self.behind);
         }
         match self.task.work {
             Work::Scan => {
@@ -422,11 +471,15 @@ impl<'a> Sender<'a> {
                     let head = &mut self.task.heads[sent.stream as usize];
                     *head = (*head).max(appended.first + u64::from(appended.count));
                 }
-                Ok(Outcome::Records { records, .. }) => self.took_records(&mut sent, records),
+                Ok(Outcome::Records { records, .. }) => {
+                    self.took_records(&mut sent, records);
+                    now = self.start.elapsed().as_nanos() as u64;
+                }
                 Ok(other) => unreachable!("{other:?} to an append or a read"),
                 Err(error) => failed = Some(error),
             }
             if sent.counts {
+                self.counted_in_flight -= 1;
                 self.record(now, sent);
             }
         })?;
@@ -473,8 +526,9 @@ impl<'a> Sender<'a> {
         }
     }
 
+    /// Of the requests that count: those in flight, and those that are due.
     fn queue(&self) -> u64 {
-        self.in_flight as u64 + self.behind
+        self.counted_in_flight + self.behind
     }
 
     /// Leaves what was counted for whoever collects it.

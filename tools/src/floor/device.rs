@@ -144,18 +144,20 @@ struct ZeroedFile {
 }
 
 impl ZeroedFile {
-    /// Makes it beside the data directory, or in it if that is where another file system begins: an engine refuses a directory with
-    /// a file that it does not know.
+    /// Makes it beside the data directory, since an engine refuses a directory with a file that it does not know; or in it, if
+    /// another file system begins there, or nothing may be made beside it.
     fn make(data_dir: &Path, bytes: u64) -> Result<ZeroedFile, String> {
         let error = |error: std::io::Error| format!("{}: {error}", data_dir.display());
         let data_dir = data_dir.canonicalize().map_err(error)?;
-        let device = |directory: &Path| directory.metadata().map(|metadata| metadata.dev());
-        let directory = match data_dir.parent() {
-            Some(parent) if device(parent).map_err(error)? == device(&data_dir).map_err(error)? => parent.to_owned(),
-            _ => data_dir.clone(),
-        };
+        let device = |directory: &Path| directory.metadata().map(|metadata| metadata.dev()).ok();
+        let beside = data_dir.parent().filter(|parent| device(parent) == device(&data_dir));
+        beside.and_then(|parent| Self::make_in(parent, bytes).ok()).map_or_else(|| Self::make_in(&data_dir, bytes), Ok)
+    }
+
+    fn make_in(directory: &Path, bytes: u64) -> Result<ZeroedFile, String> {
         let bytes = bytes.next_multiple_of(ZEROS_BYTES as u64);
-        let file = ZeroedFile { directory, name: format!("diatreme-floor-{}.tmp", std::process::id()), bytes };
+        let name = format!("diatreme-floor-{}.tmp", std::process::id());
+        let file = ZeroedFile { directory: directory.to_owned(), name, bytes };
         let (mut backend, mut buffers) = file.backend(&How::Plain.config(&file.directory, 1), ZEROS_BYTES)?;
         file.fill(&mut backend, buffers.remove(0)).map_err(|error| file.failed(&error))?;
         Ok(file)
