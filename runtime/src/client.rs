@@ -139,6 +139,8 @@ struct Kept {
 struct Port {
     ends: ClientPort,
     in_flight: usize,
+    /// The shard has answered: it took this client.
+    answered: bool,
     /// Requests published since the shard was last told.
     untold: usize,
 }
@@ -402,7 +404,7 @@ impl Client {
         for _ in 0..ATTACH_TRIES {
             match self.shared.send(shard, message)? {
                 None => {
-                    self.ports[usize::from(shard)] = Some(Port { ends, in_flight: 0, untold: 0 });
+                    self.ports[usize::from(shard)] = Some(Port { ends, in_flight: 0, answered: false, untold: 0 });
                     return Ok(());
                 }
                 // Many attach at once: the shard takes some every turn.
@@ -417,10 +419,12 @@ impl Client {
     /// next request tries again.
     #[cold]
     fn loss(&mut self, shard: usize) -> CallError {
-        if self.shared.is_closed(shard) {
+        let port = self.ports[shard].as_ref();
+        // What a shard took that answered before may be in its log, whatever its door says.
+        if self.shared.is_closed(shard) || port.is_some_and(|port| port.answered) {
             return CallError::Closed;
         }
-        if self.ports[shard].as_ref().is_some_and(|port| port.in_flight == 0) {
+        if port.is_some_and(|port| port.in_flight == 0) {
             self.ports[shard] = None;
         }
         CallError::TooManyClients
@@ -611,11 +615,12 @@ impl Port {
     /// Takes every reply that is there, with its data.
     #[inline]
     fn take_raw(&mut self, mut take: impl FnMut(Reply, &[u8])) {
-        let Port { ends, in_flight, .. } = self;
-        let (_, with_data) = ends.take(|reply, data| {
+        let Port { ends, in_flight, answered, .. } = self;
+        let (taken, with_data) = ends.take(|reply, data| {
             *in_flight -= 1;
             take(reply, data);
         });
+        *answered |= taken > 0;
         if with_data {
             // The shard may be waiting for the room that is free now.
             self.tell();

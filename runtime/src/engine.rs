@@ -392,6 +392,52 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::thread;
 
+    /// The end of a client's rings that a test holds, and the bell that the shard rings.
+    fn attach(engine: &Engine, bell: impl Fn() + Send + Sync + 'static) -> shard::ClientPort {
+        let bell = Arc::new(spsc::Doorbell::new(bell));
+        bell.prepare_park();
+        let (ends, other) = shard::port(1, engine.shared.doorbell(0), bell);
+        assert!(engine.shared.send(0, Control::Attach(Box::new(other))).unwrap().is_none());
+        ends
+    }
+
+    /// Panics in the shard's thread, once.
+    fn fuse() -> impl Fn() + Send + Sync + 'static {
+        let fuse = AtomicBool::new(true);
+        move || assert!(!fuse.swap(false, Ordering::Relaxed), "on purpose")
+    }
+
+    /// A panic while requests were taken dropped the ports before the shard's door closed: clients found their ports gone and the
+    /// door open, and told of appends that may be in the log that nothing had been sent.
+    #[test]
+    fn clients_of_a_shard_that_panics_while_it_takes_requests_do_not_think_they_were_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let engine = Engine::builder(root.path()).shards(1).cores(Cores::Unpinned).segment_bytes(4 << 20);
+        let engine = engine.open().unwrap();
+        let mut client = engine.client();
+        let stream = client.ensure_stream("a", "events").unwrap();
+        // Rung once, when its port goes.
+        let door = Arc::new(Mutex::new(Vec::new()));
+        let _watching = {
+            let (shared, door) = (Arc::clone(&engine.shared), Arc::clone(&door));
+            attach(&engine, move || door.lock().unwrap().push(shared.is_closed(0)))
+        };
+        let panics = attach(&engine, fuse());
+
+        // A drain finds that the client has left, and lets go of its port: that rings its bell.
+        let bell = Arc::clone(&panics.shard);
+        drop(panics);
+        bell.ring();
+        let ended = loop {
+            if let Err(error) = client.append(&stream, b"record") {
+                break error;
+            }
+        };
+        assert_eq!(ended, CallError::Closed);
+        assert!(matches!(engine.close(), Err(OpenError::ShardPanicked { shard: 0 })));
+        assert_eq!(*door.lock().unwrap(), [true], "the port went after the door was closed");
+    }
+
     /// A shard's thread that unwound left its clients asleep: nobody rang, and a client that had just attached waited for a port
     /// that lay in the inbox. All get an answer, the other shard goes on, and closing names the shard.
     #[test]
@@ -415,12 +461,8 @@ mod tests {
             })
             .collect();
 
-        // A client whose doorbell panics, in the shard's thread, once.
-        let fuse = AtomicBool::new(true);
-        let bell = Arc::new(spsc::Doorbell::new(move || assert!(!fuse.swap(false, Ordering::Relaxed), "on purpose")));
-        bell.prepare_park();
-        let (mut ends, other) = shard::port(1, engine.shared.doorbell(0), bell);
-        assert!(engine.shared.send(0, Control::Attach(Box::new(other))).unwrap().is_none());
+        // A client whose doorbell panics.
+        let mut ends = attach(&engine, fuse());
         let request = shard::wire::Request::ListTenants { after: None };
         let mut attaching = engine.client();
         client.submit_append(&well, None, &[b"in flight on the other shard"]).unwrap();

@@ -42,14 +42,29 @@ impl End {
     }
 }
 
+/// The ports, lent out by their shard, so that one is drained where it lies while the rest of the shard works for it. However the
+/// drain ends they are given back: dropped by a panic's way through it, they would tell clients that their ports are gone before
+/// the shard's host has closed the door, and a client that was served would take itself for one that was not let in.
+struct Lent<'a, B: IoBackend> {
+    shard: &'a mut Shard<B>,
+    ports: Vec<Option<Attached>>,
+}
+
+impl<B: IoBackend> Drop for Lent<'_, B> {
+    #[inline]
+    fn drop(&mut self) {
+        std::mem::swap(&mut self.shard.ports, &mut self.ports);
+    }
+}
+
 impl<B: IoBackend> Shard<B> {
     /// Takes requests from all ports in turn, a batch each, until all are empty or the turn's share is taken. The port
     /// that waits for the log's room is asked before: what room there is, is not taken by the same one every time.
     pub(crate) fn drain(&mut self, now: u64) -> Drained {
-        // Lent out, so that a port is drained where it lies while the rest of the shard works for it.
-        let mut ports = std::mem::take(&mut self.ports);
-        let drained = self.drain_ports(&mut ports, now);
-        self.ports = ports;
+        let ports = std::mem::take(&mut self.ports);
+        let mut lent = Lent { shard: self, ports };
+        let drained = lent.shard.drain_ports(&mut lent.ports, now);
+        drop(lent);
         self.log.stages().drained();
         self.requests += drained.requests as u64;
         drained
