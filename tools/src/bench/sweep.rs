@@ -7,6 +7,7 @@ use super::run::Bench;
 use crate::failure::Failure;
 use crate::floor::device::{How, device};
 use crate::interrupt;
+use crate::output::remark;
 use crate::scratch::Scratch;
 use clap::Args as ClapArgs;
 use std::path::Path;
@@ -20,6 +21,7 @@ const BEYOND: (f64, usize) = (1.1, 8);
 const GIVE_UP_AFTER: usize = 2;
 /// Seconds of each rate, and of the closed loop before, unless it is said.
 const SECONDS_DEFAULT: f64 = 2.0;
+
 /// Rises through rates to the knee: throughput against latency, counted from when each request was due.
 #[derive(ClapArgs, Clone, Debug)]
 #[command(after_help = "Example:
@@ -52,20 +54,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let machine = crate::machine::Setup::of(&existing(&scratch.path));
     let mut sweep = Sweeping { bench: &mut bench, directory: &scratch.path, number: 0, poisson };
     let first = sweep.capacity()?;
-    let capacity = first.parts.first().map_or(0.0, |part| part.requests_per_sec);
     let mut swept = Sweep {
-        capacity_per_sec: capacity,
+        capacity_per_sec: first.parts.first().map_or(0.0, |part| part.requests_per_sec),
         points: Vec::new(),
         knee_per_sec: None,
         device_at_half: None,
         p99_at_half_of_device: None,
         pauses: None,
     };
-    sweep.rise(&mut swept)?;
-    sweep.half(&mut swept)?;
+    let ended = sweep.rise(&mut swept).and_then(|()| sweep.half(&mut swept));
     let document = Document { sweep: Some(swept), ..bench.document("bench sweep", machine, vec![first]) };
-    outputs.write(&document, &[])?;
-    super::verdict(&document)
+    // Whatever ended it, what was measured before that is told: it took minutes.
+    let written = outputs.write(&document, &[]);
+    Failure::join([ended, written, super::verdict(&document)])
 }
 
 /// The directory itself, or the one that it will be made in.
@@ -89,14 +90,15 @@ impl Sweeping<'_, '_> {
         Ok(run)
     }
 
+    /// Offers rising rates until they are no longer sustained, or one has no figure.
     fn rise(&mut self, sweep: &mut Sweep) -> Result<(), Failure> {
         let beyond = (1..=BEYOND.1).map(|times| FRACTIONS[FRACTIONS.len() - 1] * BEYOND.0.powi(times as i32));
         let mut missed = 0;
         for fraction in FRACTIONS.into_iter().chain(beyond) {
-            if interrupt::requested() || missed == GIVE_UP_AFTER {
+            if interrupt::requested() || missed == GIVE_UP_AFTER || sweep.capacity_per_sec <= 0.0 {
                 break;
             }
-            let point = self.point(fraction * sweep.capacity_per_sec)?;
+            let Some(point) = self.point(fraction * sweep.capacity_per_sec)? else { break };
             missed = if point.sustained { 0 } else { missed + 1 };
             if point.sustained {
                 sweep.knee_per_sec = Some(point.offered_per_sec);
@@ -109,7 +111,7 @@ impl Sweeping<'_, '_> {
     /// A point at half of the knee, beside the device at the frames that it had, and the pauses of the CPUs.
     fn half(&mut self, sweep: &mut Sweep) -> Result<(), Failure> {
         let Some(knee) = sweep.knee_per_sec.filter(|_| !interrupt::requested()) else { return Ok(()) };
-        let point = self.point(knee / 2.0)?;
+        let Some(point) = self.point(knee / 2.0)? else { return Ok(()) };
         let block = log::format::BLOCK_BYTES;
         let frame_bytes = (point.frame_bytes_mean as usize).next_multiple_of(block).max(block);
         // Without io_uring the engine writes plainly; and where nothing can be measured, nothing is said.
@@ -124,8 +126,8 @@ impl Sweeping<'_, '_> {
         Ok(())
     }
 
-    /// Offers one rate.
-    fn point(&mut self, requests_per_sec: f64) -> Result<Point, Failure> {
+    /// Offers one rate. None if it was cut short, since it might have failed a moment later, or if nothing was answered.
+    fn point(&mut self, requests_per_sec: f64) -> Result<Option<Point>, Failure> {
         self.number += 1;
         let directory = self.directory.join(format!("rate-{}", self.number));
         let streams = self.bench.streams(&directory)?;
@@ -134,14 +136,20 @@ impl Sweeping<'_, '_> {
         let title = format!("{requests_per_sec:.0} requests/s");
         let loaded = self.bench.run(&directory, load, &title)?;
         remove(&directory)?;
+        if self.bench.interrupted {
+            return Ok(None);
+        }
         let commits = loaded.commits();
         let Some(part) = loaded.parts.into_iter().next() else {
-            return Err(Failure::failed(format!("{title}: nothing was answered; choose a longer --duration")));
+            remark(&format!(
+                "note: {title}: nothing was answered, and the sweep ends here; choose a longer --duration"
+            ));
+            return Ok(None);
         };
         let (Some(latency), Some(queue)) = (part.latency, part.queue) else {
             unreachable!("requests were timed and queued");
         };
-        Ok(Point {
+        Ok(Some(Point {
             offered_per_sec: requests_per_sec,
             achieved_per_sec: part.requests_per_sec,
             p50_ns: latency.p50_ns,
@@ -153,7 +161,7 @@ impl Sweeping<'_, '_> {
             records_per_commit: commits.records_per_commit,
             frame_bytes_mean: commits.frame_bytes_mean,
             sustained: queue.is_sustained(part.requests_per_sec),
-        })
+        }))
     }
 }
 

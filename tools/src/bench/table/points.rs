@@ -27,6 +27,7 @@ pub(super) fn sweep(page: &mut Page, sweep: &Sweep) {
     page.line("capacity", &format!("{} requests/s in a closed loop", digits(sweep.capacity_per_sec)));
     match sweep.knee_per_sec {
         Some(knee) => page.line("knee", &format!("{} requests/s, the highest rate that was sustained", digits(knee))),
+        None if sweep.points.is_empty() => page.line("knee", "none: no rate was offered to its end"),
         None => page.line("knee", "none: not even the lowest rate was sustained; begin the sweep lower"),
     }
     if let Some(device) = &sweep.device_at_half {
