@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::hosted::ShardSeat;
 use crate::lock::DirectoryLock;
 use crate::recovery::{Cold, Directory, RecoveryReport, distribute, recover};
-use crate::shard_thread::{self, Common, Ready, Start};
+use crate::shard_thread::{self, Common, Door, Plan, Ready, Start};
 use crate::{CallError, OpenError, cores};
 use iobackend::{BackendConfig, BackendInfo, Mode};
 use log::format::manifest::Manifest;
@@ -15,13 +15,14 @@ use router::{Placement, Router, inbox};
 use shard::{Control, ShardStats};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::TryRecvError;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 /// An open data directory: the handle of whoever embeds Diatreme.
 ///
 /// Clients are made by [`client`](Self::client), one a thread. [`close`](Self::close) flushes and seals; dropping
-/// the engine does the same and keeps quiet about errors.
+/// the engine does the same, waits as long, and keeps quiet about errors.
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
@@ -29,7 +30,8 @@ pub struct Engine {
     manifest: Manifest,
     root: PathBuf,
     report: StartReport,
-    _lock: DirectoryLock,
+    /// Shared with the shards: the directory is locked until the last of them writes no more.
+    _lock: Arc<DirectoryLock>,
 }
 
 /// Where to learn how a shard ended.
@@ -42,12 +44,20 @@ enum ShardEnd {
 }
 
 impl ShardEnd {
-    /// Waits until the shard has ended.
-    fn wait(self, shard: u16) -> Result<Base, OpenError> {
+    /// Waits until the shard has ended, unless that is for the calling thread to bring about.
+    fn wait(self, shard: u16, common: &Common) -> Result<Base, OpenError> {
         match self {
             ShardEnd::Thread(thread) => thread.join().unwrap_or(Err(OpenError::ShardPanicked { shard })),
             ShardEnd::Hosted(ended) => {
                 let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+                if common.host.get() == Some(&std::thread::current().id()) {
+                    return ended.try_recv().unwrap_or_else(|error| {
+                        Err(match error {
+                            TryRecvError::Empty => OpenError::ShardOpen { shard },
+                            TryRecvError::Disconnected => OpenError::ShardDropped { shard },
+                        })
+                    });
+                }
                 ended.recv().unwrap_or(Err(OpenError::ShardDropped { shard }))
             }
         }
@@ -141,7 +151,7 @@ impl Engine {
             path: root.clone(),
             source,
         })?;
-        let lock = DirectoryLock::exclusive(root)?;
+        let lock = Arc::new(DirectoryLock::exclusive(root)?);
         let layout = settings.layout();
         let shards = layout.len() as u16;
         let Directory { mut manifest, logs, report } =
@@ -158,7 +168,7 @@ impl Engine {
 
         let incarnation = random()?;
         let log_config = |log: u16| settings.log_config(log, manifest.engine, incarnation);
-        let mut starting = Starting::new(settings, &layout);
+        let mut starting = Starting::new(settings, &layout, Arc::clone(&lock));
         for (at, state) in states.into_iter().enumerate() {
             let start = starting.prepare(log_config(at as u16), starts[at], state);
             match &mut seats {
@@ -218,10 +228,12 @@ impl Engine {
     }
 
     /// Stops the shards: each answers what it has taken, flushes and seals its log. Requests that were not taken are
-    /// not answered; their clients get [`CallError::Closed`](crate::CallError::Closed).
+    /// not answered; their clients get [`CallError::Closed`](crate::CallError::Closed). Waits until every hosted shard is closed or
+    /// dropped by its host; for one that lives in the calling thread it would wait for ever, so that is to be closed before.
     ///
     /// # Errors
-    /// The first failure of a shard. What was acknowledged is safe in any case.
+    /// The first failure of a shard; [`OpenError::ShardOpen`] of one that the calling thread hosts still. What was
+    /// acknowledged is safe in any case.
     pub fn close(mut self) -> Result<Vec<ShardStats>, OpenError> {
         self.stop()?;
         Ok(self.stats())
@@ -234,7 +246,7 @@ impl Engine {
         let mut clean = true;
         let mut first = None;
         for (shard, end) in self.ends.drain(..).enumerate() {
-            match end.wait(shard as u16) {
+            match end.wait(shard as u16, &self.shared.commons[shard]) {
                 Ok(base) => self.manifest.frontiers[shard] = base,
                 Err(error) => {
                     clean = false;
@@ -268,6 +280,7 @@ fn stop(common: &Arc<Common>) {
 struct Starting<'a> {
     settings: &'a Builder,
     layout: &'a [Option<usize>],
+    lock: Arc<DirectoryLock>,
     inboxes: Vec<(spsc::Producer<Control>, Arc<spsc::Doorbell>)>,
     commons: Vec<Arc<Common>>,
     ends: Vec<ShardEnd>,
@@ -278,11 +291,12 @@ struct Starting<'a> {
 }
 
 impl<'a> Starting<'a> {
-    fn new(settings: &'a Builder, layout: &'a [Option<usize>]) -> Starting<'a> {
+    fn new(settings: &'a Builder, layout: &'a [Option<usize>], lock: Arc<DirectoryLock>) -> Starting<'a> {
         let (mode, sqpoll_cpu) = choose_mode(settings, layout);
         Starting {
             settings,
             layout,
+            lock,
             inboxes: Vec::new(),
             commons: Vec::new(),
             ends: Vec::new(),
@@ -305,12 +319,14 @@ impl<'a> Starting<'a> {
         self.commons.push(Arc::clone(&common));
         self.inboxes.push((tx, Arc::clone(&bell)));
         let (backend, waiting) = (self.backend(), self.settings.waiting);
-        Start { shard: at as u16, cpu, shared_cpu, waiting, backend, log, log_start, state, inbox: rx, common, bell }
+        let plan = Plan { shard: at as u16, cpu, backend, log, log_start, state };
+        let (door, lock) = (Door(common), Arc::clone(&self.lock));
+        Start { door, inbox: rx.into(), bell, shared_cpu, waiting, plan, lock }
     }
 
     /// Starts a shard in a thread of its own, and waits until it is ready.
     fn start(&mut self, start: Start) -> Result<(), OpenError> {
-        let (shard, cpu) = (start.shard, start.cpu);
+        let (shard, cpu) = (start.plan.shard, start.plan.cpu);
         let (ready_tx, ready_rx) = mpsc::channel();
         let spawned = std::thread::Builder::new()
             .name(format!("shard-{shard}"))
@@ -350,7 +366,7 @@ impl Drop for Starting<'_> {
         }
         for (shard, end) in self.ends.drain(..).enumerate() {
             if matches!(end, ShardEnd::Thread(_)) {
-                let _the_first_failure_is_told = end.wait(shard as u16);
+                let _the_first_failure_is_told = end.wait(shard as u16, &self.commons[shard]);
             }
         }
     }

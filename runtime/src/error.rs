@@ -54,6 +54,18 @@ pub enum OpenError {
         /// The shard.
         shard: u16,
     },
+    /// A hosted shard could not be started.
+    ShardNotStarted {
+        /// The shard.
+        shard: u16,
+        /// What its host was told.
+        reason: String,
+    },
+    /// The engine was closed in the thread of a hosted shard that was not closed before.
+    ShardOpen {
+        /// The shard.
+        shard: u16,
+    },
 }
 
 impl std::fmt::Display for OpenError {
@@ -85,6 +97,12 @@ impl std::fmt::Display for OpenError {
             OpenError::ShardDropped { shard } => write!(
                 f,
                 "shard {shard} was dropped by its host and not closed; what was acknowledged is safe; close it before the engine next time"
+            ),
+            OpenError::ShardNotStarted { shard, reason } => write!(f, "shard {shard} was not started: {reason}"),
+            OpenError::ShardOpen { shard } => write!(
+                f,
+                "shard {shard} lives in the thread that closed the engine, and was open still; what was acknowledged is safe; \
+                 close it before the engine next time"
             ),
         }
     }

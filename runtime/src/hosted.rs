@@ -3,7 +3,7 @@
 
 use crate::OpenError;
 use crate::engine::ShardReport;
-use crate::shard_thread::{Host, Start};
+use crate::shard_thread::{Host, Plan, Start};
 use log::format::segment::Base;
 use shard::{Progress, ShardStats};
 use std::marker::PhantomData;
@@ -11,7 +11,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 /// The place of a shard in an engine that was opened by [`Builder::open_hosted`](crate::Builder::open_hosted): to be taken to the
-/// thread where the shard is to live, and [started](Self::start) there.
+/// thread where the shard is to live, and [started](Self::start) there. Until then the shard's clients wait; if it is dropped instead,
+/// they get [`CallError::Closed`](crate::CallError::Closed). The engine's close waits for a seat too: whoever does not start one drops
+/// it before the engine.
 #[must_use = "the engine's tenants on this shard are served by whoever starts it"]
 pub struct ShardSeat {
     start: Start,
@@ -20,7 +22,7 @@ pub struct ShardSeat {
 
 impl std::fmt::Debug for ShardSeat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ShardSeat").field("shard", &self.start.shard).finish_non_exhaustive()
+        f.debug_struct("ShardSeat").field("shard", &self.start.plan.shard).finish_non_exhaustive()
     }
 }
 
@@ -33,17 +35,21 @@ impl ShardSeat {
     /// The shard's number, as [`Placement::shard_of`](crate::Placement::shard_of) gives it.
     #[must_use]
     pub fn shard(&self) -> u16 {
-        self.start.shard
+        self.start.plan.shard
     }
 
     /// Starts the shard in the calling thread, which is pinned first if the builder named a CPU.
     ///
     /// # Errors
-    /// If the thread cannot be pinned, or the backend or the log cannot be opened.
+    /// If the thread cannot be pinned, or the backend or the log cannot be opened. The shard's clients then get
+    /// [`CallError::Closed`](crate::CallError::Closed), and closing the engine [tells](OpenError::ShardNotStarted) why too.
     pub fn start(self) -> Result<HostedShard, OpenError> {
         let ShardSeat { start, ended } = self;
-        let cpu = start.cpu;
-        let (host, ready) = Host::start(start)?;
+        let Plan { shard, cpu, .. } = start.plan;
+        let (host, ready) = Host::start(start).inspect_err(|error| {
+            // Of an engine that is gone nobody listens.
+            let _nobody_listens = ended.send(Err(OpenError::ShardNotStarted { shard, reason: error.to_string() }));
+        })?;
         let report = ShardReport { cpu, backend: ready.info };
         Ok(HostedShard { host, report, ended, _stays: PhantomData })
     }
@@ -52,8 +58,17 @@ impl ShardSeat {
 /// A shard that its thread steps. It stays in the thread that started it, since its ring belongs to that.
 ///
 /// The thread calls [`turn`](Self::turn) in its loop, does its own work between turns, and [rests](Self::rest) when neither had any,
-/// until [`is_stopping`](Self::is_stopping); then it [closes](Self::close) the shard. A [`Client`](crate::Client) in the same thread submits and
-/// polls; its waiting calls to this shard would wait for ever.
+/// until [`is_stopping`](Self::is_stopping); then it [closes](Self::close) the shard, and only then, if it has that too, the engine:
+/// dropped or closed in this thread while the shard is open, the engine does not wait for it, and closing is an error
+/// ([`OpenError::ShardOpen`]); the data directory stays locked until the shard is gone.
+///
+/// A [`Client`](crate::Client) in the same thread submits and polls. What waits for the shard waits for its next turn, which this thread does
+/// not take meanwhile. So here are
+///
+/// - no waiting calls to this shard, those that make or find a stream among them: they would wait for ever. A host of one thread makes its
+///   streams from another, or in an earlier opening by [`Builder::open`](crate::Builder::open);
+/// - between two turns no more first requests of new clients than 64, which the shard's inbox holds: the next would be tried for a
+///   second, then come to [`CallError::TooManyClients`](crate::CallError::TooManyClients).
 pub struct HostedShard {
     host: Host,
     report: ShardReport,

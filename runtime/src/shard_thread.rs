@@ -3,36 +3,46 @@
 
 use crate::clock::Clock;
 use crate::idle::{Idle, Rest};
+use crate::lock::DirectoryLock;
 use crate::recovery::ShardState;
 use crate::{OpenError, Waiting, cores};
 use iobackend::{Arena, Backend, BackendConfig, BackendInfo, IoBackend, Waker};
+use kernel::Kernel;
 use log::format::segment::Base;
 use log::limits::{ARENA_BYTES, FILE_SLOTS, IO_DEPTH};
 use log::{Log, LogBuffers, LogConfig, LogError, LogStart};
-use shard::{Control, Progress, Shard, ShardStats};
-use spsc::{Consumer, Doorbell};
+use shard::{Inbox, Progress, Shard, ShardStats};
+use spsc::Doorbell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// A shard that never sleeps stores its counts for reports so often.
 const STATS_NS: u64 = 10_000_000;
 
-/// What a shard's thread is given.
+/// What a shard's thread is given. However its way ends, also before it has become a shard, clients that wait for it are told.
 pub(crate) struct Start {
-    pub(crate) shard: u16,
-    pub(crate) cpu: Option<usize>,
+    /// The first field: fields are dropped in order, and the door closes before the inbox is emptied.
+    pub(crate) door: Door,
+    pub(crate) inbox: Inbox,
+    /// The shard's own doorbell.
+    pub(crate) bell: Arc<Doorbell>,
     /// Other threads of the engine have the same CPU.
     pub(crate) shared_cpu: bool,
     pub(crate) waiting: Waiting,
+    pub(crate) plan: Plan,
+    pub(crate) lock: Arc<DirectoryLock>,
+}
+
+/// What a shard is built from.
+pub(crate) struct Plan {
+    pub(crate) shard: u16,
+    pub(crate) cpu: Option<usize>,
     pub(crate) backend: BackendConfig,
     pub(crate) log: LogConfig,
     pub(crate) log_start: LogStart,
     pub(crate) state: ShardState,
-    pub(crate) inbox: Consumer<Control>,
-    pub(crate) common: Arc<Common>,
-    /// The shard's own doorbell.
-    pub(crate) bell: Arc<Doorbell>,
 }
 
 /// What the engine and a shard's thread share.
@@ -42,6 +52,8 @@ pub(crate) struct Common {
     pub(crate) waker: OnceLock<Waker>,
     /// The shard takes no more messages.
     pub(crate) closed: Mutex<bool>,
+    /// The thread where the shard was started.
+    pub(crate) host: OnceLock<ThreadId>,
     /// Written by the thread when it parks, every [`STATS_NS`] while it does not, and when it ends, for reports.
     pub(crate) stats: Mutex<ShardStats>,
 }
@@ -58,9 +70,9 @@ impl Common {
     }
 }
 
-/// The shard's door for new clients. It closes when the shard goes, be it by a panic, and before the inbox is emptied:
-/// a message is either found there, or not sent.
-struct Door(Arc<Common>);
+/// The shard's door for new clients. It closes when the shard goes, be it by a panic, or does not come to be, and before the inbox
+/// is emptied: a message is either found there, or not sent.
+pub(crate) struct Door(pub(crate) Arc<Common>);
 
 impl Drop for Door {
     fn drop(&mut self) {
@@ -106,17 +118,21 @@ pub(crate) struct Host {
     /// The time of the last turn.
     now: u64,
     stored_at: u64,
+    /// The last field: the directory is this process's until the shard writes no more, be the engine gone before.
+    lock: Arc<DirectoryLock>,
 }
 
 impl Host {
     /// Pins the thread if that is asked for, and builds the shard.
     pub(crate) fn start(start: Start) -> Result<(Host, Ready), OpenError> {
-        let (common, bell) = (Arc::clone(&start.common), Arc::clone(&start.bell));
-        let idle = Idle::new(start.shared_cpu, start.waiting);
+        let _set_once = start.door.0.host.set(std::thread::current().id());
         let clock = Clock::start();
-        let (shard, ready) = build(start, clock)?;
-        let now = clock.now();
-        Ok((Host { door: Door(common), shard, bell, clock, idle, now, stored_at: now }, ready))
+        // If it fails, the rest of the start is dropped in its order.
+        let Built { kernel, log, durable, ready } = build(start.plan, &start.door.0, clock)?;
+        let Start { door, inbox, bell, shared_cpu, waiting, lock, .. } = start;
+        let shard = Shard::new(kernel, log, inbox, durable);
+        let (idle, now) = (Idle::new(shared_cpu, waiting), clock.now());
+        Ok((Host { door, shard, bell, clock, idle, now, stored_at: now, lock }, ready))
     }
 
     /// Whether the engine wants the shard to close.
@@ -169,13 +185,14 @@ impl Host {
 
     /// Answers what was taken, and closes the log.
     pub(crate) fn close(self) -> Result<Base, OpenError> {
-        let Host { door, shard, clock, .. } = self;
+        let Host { door, shard, clock, lock, .. } = self;
         let common = Arc::clone(&door.0);
         drop(door);
         // If the log fails at the end, these are the last counts.
         store_stats(&common, shard.stats());
         let (base, stats) = shard.close(clock.now())?;
         store_stats(&common, stats);
+        drop(lock);
         Ok(base)
     }
 }
@@ -184,8 +201,16 @@ fn store_stats(common: &Common, stats: ShardStats) {
     *common.stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = stats;
 }
 
-fn build(start: Start, clock: Clock) -> Result<(Shard<Backend>, Ready), OpenError> {
-    let Start { shard, cpu, backend, log, log_start, state, inbox, common, .. } = start;
+/// What a shard consists of, but for its inbox.
+struct Built {
+    kernel: Kernel,
+    log: Log<Backend>,
+    durable: bool,
+    ready: Ready,
+}
+
+fn build(plan: Plan, common: &Common, clock: Clock) -> Result<Built, OpenError> {
+    let Plan { shard, cpu, backend, log, log_start, state } = plan;
     if let Some(cpu) = cpu {
         cores::pin(cpu).map_err(|allowed| OpenError::Pin { shard, cpu, allowed })?;
     }
@@ -204,7 +229,7 @@ fn build(start: Start, clock: Clock) -> Result<(Shard<Backend>, Ready), OpenErro
     for (slot, stream) in state.streams.into_iter().enumerate() {
         log.add_stream(slot as u32, stream);
     }
-    Ok((Shard::new(state.kernel, log, inbox, durable), ready))
+    Ok(Built { kernel: state.kernel, log, durable, ready })
 }
 
 #[cfg(target_os = "linux")]

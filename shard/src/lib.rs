@@ -14,4 +14,4 @@ mod shard;
 pub mod wire;
 
 pub use port::{ClientPort, ShardPort, port};
-pub use shard::{Control, Progress, Shard, ShardStats};
+pub use shard::{Control, Inbox, Progress, Shard, ShardStats};

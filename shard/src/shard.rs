@@ -44,9 +44,15 @@ pub struct Progress {
     pub wake_at: Option<u64>,
 }
 
-/// Messages to the shard. Those that it did not take go when it goes: their clients must learn of it.
+/// Messages to the shard. Those that it did not take go when it goes, or when it never comes: their clients must learn of it.
 #[derive(Debug)]
-pub(crate) struct Inbox(Consumer<Control>);
+pub struct Inbox(Consumer<Control>);
+
+impl From<Consumer<Control>> for Inbox {
+    fn from(messages: Consumer<Control>) -> Inbox {
+        Inbox(messages)
+    }
+}
 
 impl Drop for Inbox {
     fn drop(&mut self) {
@@ -171,12 +177,12 @@ impl<B: IoBackend> Shard<B> {
     /// # Panics
     /// If the log and the kernel know different numbers of streams.
     #[must_use]
-    pub fn new(kernel: Kernel, log: Log<B>, inbox: Consumer<Control>, durable: bool) -> Shard<B> {
+    pub fn new(kernel: Kernel, log: Log<B>, inbox: impl Into<Inbox>, durable: bool) -> Shard<B> {
         assert_eq!(kernel.slots(), log.streams(), "the log knows every stream of the kernel");
         Shard {
             kernel,
             log,
-            inbox: Inbox(inbox),
+            inbox: inbox.into(),
             ports: Vec::new(),
             attached: 0,
             places: 0,
