@@ -172,8 +172,9 @@ impl Builder {
     }
 
     /// Opens the engine as [`open`](Self::open) does, but without threads: each shard has a seat, which its host takes to the thread
-    /// that is to step it. Nothing is served, and [`Engine::close`] does not return, before every seat's shard is stepped or
-    /// dropped. Each shard polls for itself where submission polling is asked for.
+    /// that is to step it. A shard serves while its host steps it, and [`Engine::close`], or dropping the engine, waits until each is
+    /// closed or dropped. Where submission polling is asked for, each shard polls for itself; [`Mode::Auto`] does not choose it for
+    /// more than one.
     ///
     /// # Errors
     /// As [`open`](Self::open), but for what only the start of a shard shows.

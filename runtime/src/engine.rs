@@ -168,7 +168,7 @@ impl Engine {
 
         let incarnation = random()?;
         let log_config = |log: u16| settings.log_config(log, manifest.engine, incarnation);
-        let mut starting = Starting::new(settings, &layout, Arc::clone(&lock));
+        let mut starting = Starting::new(settings, &layout, Arc::clone(&lock), seats.is_some());
         for (at, state) in states.into_iter().enumerate() {
             let start = starting.prepare(log_config(at as u16), starts[at], state);
             match &mut seats {
@@ -291,8 +291,8 @@ struct Starting<'a> {
 }
 
 impl<'a> Starting<'a> {
-    fn new(settings: &'a Builder, layout: &'a [Option<usize>], lock: Arc<DirectoryLock>) -> Starting<'a> {
-        let (mode, sqpoll_cpu) = choose_mode(settings, layout);
+    fn new(settings: &'a Builder, layout: &'a [Option<usize>], lock: Arc<DirectoryLock>, hosted: bool) -> Starting<'a> {
+        let (mode, sqpoll_cpu) = choose_mode(settings, layout, hosted);
         Starting {
             settings,
             layout,
@@ -372,17 +372,25 @@ impl Drop for Starting<'_> {
     }
 }
 
-/// The backend's mode, and the CPU of a submission poller. `auto` takes submission polling only where a core is left
-/// over for it beyond the shards, a client and the kernel's own workers: on fewer it loses (docs/benchmarks.md).
-fn choose_mode(settings: &Builder, layout: &[Option<usize>]) -> (Mode, Option<usize>) {
+/// The backend's mode, and the CPU of a submission poller. `auto` takes submission polling only where a core is left for it.
+fn choose_mode(settings: &Builder, layout: &[Option<usize>], hosted: bool) -> (Mode, Option<usize>) {
     let available = cores::by_fitness(&cores::available());
-    let spare = available.iter().rev().find(|cpu| !layout.contains(&Some(**cpu))).copied();
-    let room = available.len() >= layout.len() + 3 && settings.cores != Cores::Unpinned;
+    let cpu = (settings.cores != Cores::Unpinned).then(|| poller_cpu(&available, layout, hosted)).flatten();
     match settings.backend {
-        Mode::Auto if room && spare.is_some() && ring_is_allowed(&settings.data_dir) => (Mode::Sqpoll, spare),
-        Mode::Sqpoll => (Mode::Sqpoll, if room { spare } else { None }),
+        Mode::Auto if cpu.is_some() && ring_is_allowed(&settings.data_dir) => (Mode::Sqpoll, cpu),
+        Mode::Sqpoll => (Mode::Sqpoll, cpu),
         mode => (mode, None),
     }
+}
+
+/// The core that is left over for a submission poller beyond the shards, a client and the kernel's own workers: on fewer it
+/// loses (docs/benchmarks.md). Of the available ones, the best for a shard first.
+fn poller_cpu(available: &[usize], layout: &[Option<usize>], hosted: bool) -> Option<usize> {
+    // Hosted shards share no poller: each would bring its own, and all would have this core.
+    let one_poller = !hosted || layout.len() == 1;
+    let room = available.len() >= layout.len() + 3;
+    let spare = available.iter().rev().find(|cpu| !layout.contains(&Some(**cpu)));
+    spare.filter(|_| one_poller && room).copied()
 }
 
 /// Whether a polled ring can be had here; asked before it is chosen for the user, who did not insist on it.
@@ -452,6 +460,19 @@ mod tests {
         assert_eq!(ended, CallError::Closed);
         assert!(matches!(engine.close(), Err(OpenError::ShardPanicked { shard: 0 })));
         assert_eq!(*door.lock().unwrap(), [true], "the port went after the door was closed");
+    }
+
+    /// Hosted shards poll each for itself, and `auto` chose polling as for those that share a poller: all pollers were
+    /// pinned to the one core that was spare.
+    #[test]
+    fn the_spare_core_is_for_one_poller() {
+        let available = [0, 2, 4, 6, 1, 3, 5, 7];
+        let (one, two) = ([Some(0)], [Some(0), Some(2)]);
+        assert_eq!(poller_cpu(&available, &two, false), Some(7));
+        assert_eq!(poller_cpu(&available, &one, true), Some(7));
+        assert_eq!(poller_cpu(&available, &two, true), None);
+        assert_eq!(poller_cpu(&available[..4], &two, false), None, "no core is left over");
+        assert_eq!(poller_cpu(&available[..4], &[Some(6)], false), Some(4));
     }
 
     /// A shard's thread that unwound left its clients asleep: nobody rang, and a client that had just attached waited for a port
