@@ -8,8 +8,9 @@ use crate::interrupt;
 use diatreme::{
     CallError, Client, Engine, HostedShard, OpenError, ShardReport, ShardSeat, ShardStats, StreamRef, cores,
 };
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Clients that do the same.
@@ -77,6 +78,8 @@ pub(crate) struct Outcome {
 pub(crate) enum LoadError {
     Call(CallError),
     Open(OpenError),
+    /// The system gave no thread after so many.
+    Spawn(usize, io::Error),
 }
 
 impl From<CallError> for LoadError {
@@ -96,6 +99,10 @@ impl From<LoadError> for crate::failure::Failure {
         match error {
             LoadError::Call(error) => error.into(),
             LoadError::Open(error) => error.into(),
+            LoadError::Spawn(threads, error) => Self::failed(format!(
+                "cannot start thread {} of the load: {error}; choose fewer --clients or --shards, or raise the limit on threads",
+                threads + 1
+            )),
         }
     }
 }
@@ -110,11 +117,49 @@ pub(crate) struct Watched {
     running: AtomicUsize,
     /// Something failed: nobody sends any more.
     failed: AtomicBool,
+    /// Threads that are not ready yet. None sends before all are; a `std::sync::Barrier` would wait for ever for one that failed.
+    missing: Mutex<usize>,
+    gate: Condvar,
 }
 
 impl Watched {
+    fn new(plan: &[Place], threads: usize, every: Duration) -> Watched {
+        Watched {
+            trays: plan.iter().map(|place| (place.group, Tray::new())).collect(),
+            start: Instant::now(),
+            every,
+            running: AtomicUsize::new(threads),
+            failed: AtomicBool::new(false),
+            missing: Mutex::new(threads),
+            gate: Condvar::new(),
+        }
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire) > 0
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Stops all threads, those that wait at the gate too.
+    fn fail(&self) {
+        // Under the lock, lest a thread looks, misses it, and then waits.
+        let _missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.failed.store(true, Ordering::Relaxed);
+        self.gate.notify_all();
+    }
+
+    /// Waits until all threads are ready, or one has failed.
+    fn wait_for_all(&self) {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        *missing -= 1;
+        if *missing == 0 {
+            self.gate.notify_all();
+        }
+        let waited = self.gate.wait_while(missing, |missing| *missing > 0 && !self.has_failed());
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -124,7 +169,7 @@ struct Running<'a>(&'a Watched);
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.failed.store(true, Ordering::Relaxed);
+            self.0.fail();
         }
         self.0.running.fetch_sub(1, Ordering::Release);
     }
@@ -142,36 +187,37 @@ pub(crate) fn run(
     let shards = seats.len();
     let plan = plan(load, shards);
     let threads = if shards > 0 { shards } else { threads(load) };
-    let watched = Watched {
-        trays: plan.iter().map(|place| (place.group, Tray::new())).collect(),
-        start: Instant::now(),
-        every,
-        running: AtomicUsize::new(threads),
-        failed: AtomicBool::new(false),
-    };
-    let barrier = Barrier::new(threads);
-    let mut seats = seats.into_iter();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|thread| {
-                let own: Vec<usize> = (0..plan.len()).filter(|at| plan[*at].thread(*at, threads) == thread).collect();
-                let (seat, plan, watched, barrier) = (seats.next(), &plan, &watched, &barrier);
-                let body = move || match seat {
-                    Some(seat) => run_inside(engine, load, seat, plan, &own, watched, barrier),
-                    None => run_apart(engine, load, thread, plan, &own, watched, barrier),
-                };
-                // The name by which the report finds the threads of shards.
-                let name = if shards > 0 { format!("shard-{thread}") } else { format!("client-{thread}") };
-                let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, body);
-                spawned.expect("the system has room for a few more threads")
-            })
-            .collect();
-        watch(&watched);
+    let watched = Watched::new(&plan, threads, every);
+    let (plan, watched, mut seats) = (&plan, &watched, seats.into_iter());
+    std::thread::scope(move |scope| {
+        let (mut workers, mut lacking) = (Vec::with_capacity(threads), None);
+        for thread in 0..threads {
+            let own: Vec<usize> = (0..plan.len()).filter(|at| plan[*at].thread(*at, threads) == thread).collect();
+            let seat = seats.next();
+            let body = move || match seat {
+                Some(seat) => run_inside(engine, load, seat, plan, &own, watched),
+                None => run_apart(engine, load, thread, plan, &own, watched),
+            };
+            // The name by which the report finds the threads of shards.
+            let name = if shards > 0 { format!("shard-{thread}") } else { format!("client-{thread}") };
+            match std::thread::Builder::new().name(name).spawn_scoped(scope, body) {
+                Ok(worker) => workers.push(worker),
+                Err(error) => {
+                    watched.running.fetch_sub(threads - thread, Ordering::Release);
+                    watched.fail();
+                    lacking = Some(LoadError::Spawn(thread, error));
+                    break;
+                }
+            }
+        }
+        // Nobody is to wait for a shard that no thread hosts.
+        drop(seats);
+        watch(watched);
         let joined: Vec<_> = workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect();
-        gather(load, joined)
+        lacking.map_or_else(|| gather(load, joined), Err)
     })
 }
 
@@ -289,7 +335,7 @@ impl<'a> Clients<'a> {
             }
         }
         let interrupted = interrupt::requested();
-        if interrupted || self.watched.failed.load(Ordering::Relaxed) {
+        if interrupted || self.watched.has_failed() {
             self.interrupted |= interrupted;
             self.clients.iter_mut().for_each(|(_, _, sender)| sender.stop());
         }
@@ -313,33 +359,28 @@ fn run_apart(
     plan: &[Place],
     own: &[usize],
     watched: &Watched,
-    barrier: &Barrier,
 ) -> Result<Share, LoadError> {
     let _running = Running(watched);
     if let Some(&cpu) = load.cpus.get(thread) {
         // Unpinned, the figures are noisier, not wrong; the report says what was asked for.
         let _pinned = cores::pin(cpu);
     }
-    let clients = Clients::new((engine, load), plan, own, watched);
-    barrier.wait();
-    let mut clients = clients?;
-    let stepped = step_apart(&mut clients);
-    if stepped.is_err() {
-        watched.failed.store(true, Ordering::Relaxed);
-    }
-    stepped?;
+    let ready = Clients::new((engine, load), plan, own, watched);
+    let mut clients = ready.inspect_err(|_| watched.fail())?;
+    watched.wait_for_all();
+    step_apart(&mut clients).inspect_err(|_| watched.fail())?;
     Ok(clients.end(plan, None))
 }
 
 fn step_apart(clients: &mut Clients<'_>) -> Result<(), CallError> {
     loop {
+        clients.look_up();
         match clients.step()? {
             Step::Worked => {}
             // Never spin: the kernel may need this core to complete the write that is waited for.
             Step::Idle => std::thread::yield_now(),
             Step::Done => return Ok(()),
         }
-        clients.look_up();
     }
 }
 
@@ -351,23 +392,12 @@ fn run_inside(
     plan: &[Place],
     own: &[usize],
     watched: &Watched,
-    barrier: &Barrier,
 ) -> Result<Share, LoadError> {
     let _running = Running(watched);
-    let started = seat.start();
-    let clients = Clients::new((engine, load), plan, own, watched);
-    barrier.wait();
-    let (mut shard, mut clients) = match (started, clients) {
-        (Ok(shard), Ok(clients)) => (shard, clients),
-        (Err(error), _) | (_, Err(error)) => {
-            watched.failed.store(true, Ordering::Relaxed);
-            return Err(error.into());
-        }
-    };
-    let stepped = step_inside(&mut shard, &mut clients);
-    if stepped.is_err() {
-        watched.failed.store(true, Ordering::Relaxed);
-    }
+    let ready = seat.start().and_then(|shard| Ok((shard, Clients::new((engine, load), plan, own, watched)?)));
+    let (mut shard, mut clients) = ready.inspect_err(|_| watched.fail())?;
+    watched.wait_for_all();
+    let stepped = step_inside(&mut shard, &mut clients).inspect_err(|_| watched.fail());
     let share = clients.end(plan, Some((shard.report().clone(), shard.stats())));
     if !load.crash {
         shard.close();
@@ -377,6 +407,7 @@ fn run_inside(
 
 fn step_inside(shard: &mut HostedShard, clients: &mut Clients<'_>) -> Result<(), LoadError> {
     loop {
+        clients.look_up();
         let stepped = clients.step()?;
         let progress = shard.turn();
         match stepped {
@@ -386,7 +417,6 @@ fn step_inside(shard: &mut HostedShard, clients: &mut Clients<'_>) -> Result<(),
             Step::Idle => {}
             Step::Done => return Ok(()),
         }
-        clients.look_up();
     }
 }
 
@@ -414,4 +444,46 @@ fn gather(load: &Load, joined: Vec<Result<Share, LoadError>>) -> Result<Outcome,
         }
     }
     Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever came in time waited for ever, and ctrl-C did nothing.
+    #[test]
+    fn nobody_waits_for_a_thread_that_does_not_come() {
+        let watched = Watched::new(&[], 3, Duration::ZERO);
+        std::thread::scope(|scope| {
+            let body = || {
+                let _running = Running(&watched);
+                watched.wait_for_all();
+                watched.has_failed()
+            };
+            let in_time = [scope.spawn(body), scope.spawn(body)];
+            let panicked = scope.spawn(|| {
+                let _running = Running(&watched);
+                std::panic::resume_unwind(Box::new("no client"));
+            });
+            assert!(panicked.join().is_err());
+            assert!(in_time.into_iter().all(|thread| thread.join().unwrap()), "they learn that they must not send");
+        });
+        assert!(!watched.is_running());
+    }
+
+    #[test]
+    fn nobody_starts_before_all_are_there() {
+        let watched = Watched::new(&[], 2, Duration::ZERO);
+        let ready = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let early = scope.spawn(|| {
+                watched.wait_for_all();
+                ready.load(Ordering::Relaxed)
+            });
+            ready.store(true, Ordering::Relaxed);
+            watched.wait_for_all();
+            assert!(early.join().unwrap());
+        });
+        assert!(!watched.has_failed());
+    }
 }
