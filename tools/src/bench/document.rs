@@ -166,11 +166,12 @@ pub(crate) struct Queue {
     /// Requests that were due and could not be sent: the most at one time, and when sending ended.
     pub(crate) behind_max: u64,
     pub(crate) behind_end: u64,
-    /// By how much that number grew, by a straight line through its history.
+    /// By how much that number grew, by a straight line through its history; of a run with fewer than three ticks, by its end.
     pub(crate) behind_growth_per_sec: f64,
 }
 
-/// A piece of the timeline.
+/// A piece of the timeline. A long run has more ticks than points: then a point is of several intervals, with their records over
+/// their time, the mean of their medians by time, and the highest of their p99 and maxima.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Interval {
     /// Its end, since the first request that counts.

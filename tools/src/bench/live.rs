@@ -53,7 +53,8 @@ impl Live {
 /// The last intervals, of which one in so many is shown that they cover seconds.
 fn rows(timeline: &[Interval]) -> String {
     let mut table = Table::new(&[">s", ">records/s", ">p50 µs", ">p99 µs", ">max µs", ">in the queue"]);
-    let step = timeline.windows(2).last().map_or(1, |pair| {
+    // The last may not be full yet.
+    let step = timeline.windows(2).rev().nth(1).map_or(1, |pair| {
         let length = (pair[1].at_sec - pair[0].at_sec).max(0.001);
         (DRAW_EVERY_SEC / length).round().max(1.0) as usize
     });

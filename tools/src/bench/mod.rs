@@ -9,6 +9,7 @@ mod compare;
 mod document;
 mod figures;
 mod files;
+mod history;
 mod live;
 mod load;
 #[cfg(test)]

@@ -2,17 +2,15 @@
 
 use super::document::{Interval, Latency, Part, Queue};
 use super::files::HdrLog;
+use super::history::{Backlog, Spacing};
 use super::live::Live;
 use super::load::{Group, Load, Outcome, Watched};
-use super::sender::{Count, KINDS, Tally, histogram};
+use super::sender::{Count, Ended, KINDS, Tally, histogram};
 use super::switches::{self, Switches};
 use crate::failure::Failure;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Points of a timeline that are kept: a run of hours has coarser ones in its document than in its interval log.
-const INTERVALS_MAX: usize = 4096;
 
 /// What was counted of one kind of requests of one group.
 pub(crate) struct Counted {
@@ -31,13 +29,15 @@ pub(crate) struct Watcher<'a> {
     /// `KINDS` for each group.
     pub(crate) counted: Vec<Counted>,
     pub(crate) timeline: Vec<Interval>,
+    spacing: Spacing,
     /// Of all kinds, since the last tick.
     fresh: Histogram<u64>,
     last_tick: Duration,
     /// What was collected after the last tick.
     rest: Tick,
-    /// For each tick: seconds, and requests that were due and not sent.
-    behind: Vec<(f64, f64)>,
+    /// What waits at each client, as its tray said last: a client that is busy may leave nothing between two ticks.
+    waiting: Vec<Waiting>,
+    backlog: Backlog,
     switched: Option<(Duration, BTreeMap<u16, Switches>)>,
     /// Of each shard's thread: switches a second, voluntary and involuntary.
     pub(crate) switches_per_sec: BTreeMap<u16, (f64, f64)>,
@@ -46,10 +46,17 @@ pub(crate) struct Watcher<'a> {
     log_error: Option<Failure>,
 }
 
-/// What the trays held at a tick.
+/// What came to pass since the last tick.
 #[derive(Default)]
 struct Tick {
     records: u64,
+    /// All that waits, at its end.
+    waiting: Waiting,
+}
+
+/// Requests that are due and not answered, and due and not sent.
+#[derive(Clone, Copy, Default)]
+struct Waiting {
     queue: u64,
     behind: u64,
 }
@@ -64,10 +71,12 @@ impl<'a> Watcher<'a> {
             until: load.duration.map(|duration| load.warm_up + duration),
             counted: load.groups.iter().flat_map(|group| group.names).map(counted).collect(),
             timeline: Vec::new(),
+            spacing: Spacing::new(every),
             fresh: histogram(),
             last_tick: load.warm_up,
             rest: Tick::default(),
-            behind: Vec::new(),
+            waiting: Vec::new(),
+            backlog: Backlog::new(),
             switched: None,
             switches_per_sec: BTreeMap::new(),
             live: Live::new(title),
@@ -99,13 +108,24 @@ impl<'a> Watcher<'a> {
             return;
         }
         self.count_switches(now);
+        if self.until.is_none_or(|until| now <= until) {
+            self.backlog.push(now, tick.waiting.behind);
+        }
         self.note(&tick, now);
     }
 
     fn collect(&mut self, watched: &Watched) -> Tick {
         let mut tick = Tick::default();
-        for (group, tray) in &watched.trays {
-            tray.collect(|tally| self.take(*group, tally, &mut tick));
+        self.waiting.resize(watched.trays.len(), Waiting::default());
+        for (at, (group, tray)) in watched.trays.iter().enumerate() {
+            tray.collect(|tally| {
+                self.take(*group, tally, &mut tick);
+                self.waiting[at] = Waiting { queue: tally.queue, behind: tally.behind };
+            });
+        }
+        for waiting in &self.waiting {
+            tick.waiting.queue += waiting.queue;
+            tick.waiting.behind += waiting.behind;
         }
         tick
     }
@@ -123,8 +143,6 @@ impl<'a> Watcher<'a> {
                 total.add(fresh).expect("all histograms have the same bounds");
             }
         }
-        tick.queue += tally.queue;
-        tick.behind += tally.behind;
     }
 
     fn interval(&self, tick: &Tick, now: Duration, length: Duration) -> Interval {
@@ -134,22 +152,20 @@ impl<'a> Watcher<'a> {
             p50_ns: self.fresh.value_at_quantile(0.5),
             p99_ns: self.fresh.value_at_quantile(0.99),
             max_ns: self.fresh.max(),
-            queue: tick.queue,
+            queue: tick.waiting.queue,
         }
     }
 
     /// Closes an interval of the timeline.
     fn note(&mut self, tick: &Tick, now: Duration) {
         let length = now.saturating_sub(self.last_tick);
-        if self.until.is_none_or(|until| now <= until) {
-            self.behind.push((now.as_secs_f64(), tick.behind as f64));
-        }
         if self.fresh.is_empty() || length.is_zero() {
             return;
         }
         // What is left at the end is a part of an interval; a rate over a short one says nothing.
+        let interval = self.interval(tick, now, length);
         if length >= self.every / 2 || self.timeline.is_empty() {
-            self.timeline.push(self.interval(tick, now, length));
+            self.spacing.push(&mut self.timeline, interval);
         }
         self.fresh.reset();
         for counted in &mut self.counted {
@@ -163,10 +179,6 @@ impl<'a> Watcher<'a> {
         }
         self.last_tick = now;
         self.live.show(&self.timeline);
-        if self.timeline.len() == INTERVALS_MAX {
-            thin_out(&mut self.timeline);
-            thin_out(&mut self.behind);
-        }
     }
 
     /// Remembers the first count after the warm-up, and relates the newest one to it.
@@ -194,6 +206,8 @@ impl<'a> Watcher<'a> {
         for (group, tally) in &outcome.rest {
             self.take(*group, tally, &mut tick);
         }
+        // Clients end when all is answered.
+        tick.waiting = Waiting::default();
         let last = outcome.groups.iter().map(|group| group.ended.last_answer).max().unwrap_or_default();
         // Answers may be older than the last tick: their client had not left them in time.
         self.note(&tick, last.max(self.last_tick + Duration::from_micros(1)));
@@ -216,10 +230,18 @@ impl<'a> Watcher<'a> {
             offered_per_sec: group.offered_per_sec(),
             behind_max: ended.behind_max,
             behind_end: ended.behind_end,
-            behind_growth_per_sec: slope(&self.behind),
+            behind_growth_per_sec: self.growth_per_sec(ended),
         });
         let present = counted.iter().filter(|counted| counted.count.requests > 0);
         present.map(|counted| counted.part(elapsed_sec, queue.take())).collect()
+    }
+
+    /// By the looks at what is behind; of a run too short for that, by what was behind when requests ceased to become due.
+    fn growth_per_sec(&self, ended: &Ended) -> f64 {
+        self.backlog.growth_per_sec().unwrap_or_else(|| {
+            let offered = self.until.map_or(ended.last_answer, |until| until.min(ended.last_answer));
+            ended.behind_end as f64 / offered.saturating_sub(self.warm_up).as_secs_f64().max(1e-9)
+        })
     }
 }
 
@@ -250,48 +272,5 @@ impl Part {
             latency: None,
             queue: None,
         }
-    }
-}
-
-/// Keeps every second point.
-fn thin_out<T>(points: &mut Vec<T>) {
-    let mut keep = false;
-    points.retain(|_| {
-        keep = !keep;
-        keep
-    });
-}
-
-/// The slope of the straight line with the least squares through the points; 0 for fewer than three.
-fn slope(points: &[(f64, f64)]) -> f64 {
-    if points.len() < 3 {
-        return 0.0;
-    }
-    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
-    let (x_mean, y_mean) = (mean(|point| point.0), mean(|point| point.1));
-    let (covariance, variance) = points.iter().fold((0.0, 0.0), |(covariance, variance), (x, y)| {
-        (covariance + (x - x_mean) * (y - y_mean), variance + (x - x_mean).powi(2))
-    });
-    if variance > 0.0 { covariance / variance } else { 0.0 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_that_grows_is_told_from_one_that_swings() {
-        let growing: Vec<(f64, f64)> = (0..10).map(|at| (f64::from(at), 5.0 + 100.0 * f64::from(at))).collect();
-        assert!((slope(&growing) - 100.0).abs() < 1e-9);
-        let swinging: Vec<(f64, f64)> = (0..100).map(|at| (f64::from(at), f64::from(at % 2))).collect();
-        assert!(slope(&swinging).abs() < 0.01);
-        assert!(slope(&[(1.0, 0.0), (1.0, 5.0), (1.0, 9.0)]).abs() < f64::EPSILON);
-    }
-
-    #[test]
-    fn a_long_timeline_is_thinned_evenly() {
-        let mut points: Vec<u32> = (0..7).collect();
-        thin_out(&mut points);
-        assert_eq!(points, [0, 2, 4, 6]);
     }
 }
