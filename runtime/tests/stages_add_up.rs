@@ -1,4 +1,5 @@
 //! What the stages tell agrees with what a client and its watch see.
+#![allow(clippy::unwrap_used, reason = "only tests are here")]
 
 mod harness;
 
