@@ -43,10 +43,12 @@ fn floor_bars(run: &Run) -> Vec<Bar> {
     let mut bars = vec![bar("this run", run.headline_per_sec(), "bar s0", false)];
     let best = super::best_device(run);
     for device in &run.floors.device {
-        let is_best = best.is_some_and(|best| best.how == device.how);
+        let is_best = best.is_some_and(|best| std::ptr::eq(best, device));
         let records_per_sec = device.commits_per_sec * run.commits.records_per_commit;
-        let (name, class) =
-            (format!("device, {}", device.how.name()), if is_best { "bar floors" } else { "bar other" });
+        let (name, class) = (
+            format!("{}, depth {}", device.how.name(), device.depth),
+            if is_best { "bar floors" } else { "bar other" },
+        );
         bars.push(bar(&name, records_per_sec, class, is_best && ratio.tighter == "device"));
     }
     if let Some(records_per_sec) = ratio.processor_records_per_sec {

@@ -9,16 +9,18 @@ use std::fmt::Write;
 /// Title, and the load in a sentence.
 pub(super) fn header(document: &Document) -> String {
     let Document { command, config, version, started_at, .. } = document;
-    let (name, load) = (escaped(&format!("{command} · {}", config.scenario)), escaped(&load(config)));
+    let (name, load) =
+        (escaped(&format!("{command} · {}", config.scenario)), escaped(&load(config, document.sweep.is_some())));
     let (version, date) = (escaped(version), date(*started_at));
     format!("<header>\n<p class=\"meta\">diatreme {version} · {date}</p>\n<h1>{name}</h1>\n<p>{load}</p>\n</header>\n")
 }
 
-fn load(config: &Config) -> String {
+fn load(config: &Config, rising: bool) -> String {
     let shards = count(config.shards.into(), "shard");
     let clients = count(config.clients.into(), "client");
     let place = if config.inside { " inside the shards' threads" } else { "" };
     let arrivals = match config.arrivals {
+        _ if rising => "open loop at rising rates".into(),
         Arrivals::Closed => format!("closed loop, {} in flight each", grouped(config.window.into())),
         Arrivals::Open { requests_per_sec, poisson, burst } => {
             let gaps = if poisson { "Poisson" } else { "constant" };

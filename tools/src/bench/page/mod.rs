@@ -44,7 +44,10 @@ fn body(document: &Document) -> String {
     body.push_str(&headline::strip(document));
     if let Some(sweep) = &document.sweep {
         let (unit, tail) = (rate_unit(&document.config), tables::sweep(sweep, &document.config));
-        body.push_str(&section("Rising rates", &group("charts", &(sweep::chart(sweep, unit) + &tail))));
+        body.push_str(&section(
+            "Rising rates",
+            &(group("charts", &(sweep::chart(sweep, unit) + &tail)) + &tables::pauses(sweep.pauses.as_ref())),
+        ));
     }
     if let Some(run) = document.median_run() {
         let heading = match (&document.sweep, document.runs.len()) {

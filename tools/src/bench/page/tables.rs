@@ -193,7 +193,7 @@ pub(super) fn sweep(sweep: &Sweep, config: &Config) -> String {
             ]
         })
         .collect();
-    table("Each rate", &format!("Asked for and achieved in {unit}."), &titles, &rows) + &pauses(sweep.pauses.as_ref())
+    table("Each rate", &format!("Asked for and achieved in {unit}."), &titles, &rows)
 }
 
 /// What the machine does without the engine.
@@ -204,7 +204,7 @@ pub(super) fn floors(run: &Run) -> String {
 fn device(run: &Run) -> String {
     let best = best_device(run);
     let row = |floor: &DeviceFloor| {
-        let mark = if best.is_some_and(|best| best.how == floor.how) { ", the best" } else { "" };
+        let mark = if best.is_some_and(|best| std::ptr::eq(best, floor)) { ", the fastest" } else { "" };
         vec![
             format!("{}{mark}", floor.how.name()),
             floor.backend.clone(),
@@ -256,7 +256,7 @@ fn processor(run: &Run) -> String {
 }
 
 /// The floor of the tail.
-fn pauses(found: Option<&PausesFloor>) -> String {
+pub(super) fn pauses(found: Option<&PausesFloor>) -> String {
     let row = |floor: &PausesFloor| {
         vec![
             machine::cpus::list(&floor.cpus),

@@ -143,7 +143,7 @@ fn the_tighter_floor_is_the_one_that_is_marked() {
     let says = |page: &str, words: &str| assert!(page.contains(words), "{words}");
     says(&render(&document), "processor: 9.22 M records/s, the tighter floor");
     document.runs[0].ratio.as_mut().unwrap().tighter = "device".into();
-    says(&render(&document), "device, dsync: 10.2 M records/s, the tighter floor");
+    says(&render(&document), "dsync, depth 2: 10.2 M records/s, the tighter floor");
 }
 
 #[test]
