@@ -325,6 +325,10 @@ fn what_cannot_be_measured_is_wrong_usage() {
     refused(&["--shards", "2", "--tenants", "1"], &["--tenants 2"]);
     refused(&["--scenario", "verify", "--rate", "10"], &["verify takes no --rate"]);
     refused(&["--scenario", "noisy", "--tenants", "1"], &["--tenants 2"]);
+    refused(&["--inside", "--shards", "64", "--clients", "64"], &["4096 clients", "at most 1024", "--shards"]);
+    refused(&["--scenario", "noisy", "--clients", "1000"], &["2000 clients"]);
+    refused(&["--window", "1048576", "--clients", "8"], &["8388608 in flight", "--window"]);
+    refused(&["--scenario", "audit", "--clients", "1000"], &["8192 requests each", "--clients"]);
     refused(&["sweep", "--rate", "10"], &["sweep"]);
     let left: Vec<_> = fs::read_dir(place.path(".")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["empty"], "a wrong call leaves nothing behind");

@@ -23,6 +23,10 @@ const QUIET_PER_SEC: f64 = 5_000.0;
 const STREAMS_MAX: u64 = 1 << 20;
 /// Requests in flight over all clients: each has a place in a ring and in the shard.
 const IN_FLIGHT_MAX: u64 = 1 << 22;
+/// Clients over all shards: each takes some 3.7 MB in the generator, mostly histograms.
+const CLIENTS_MAX: u64 = 1024;
+/// Requests in flight of each client while records are written that are to be read later, whatever --window says.
+const PRELOAD_WINDOW: u32 = 8192;
 
 /// What is done to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -324,15 +328,27 @@ pub(crate) fn tenant_name(tenant: u32) -> String {
 
 fn check_sizes(config: &Config, scenario: Scenario) -> Result<(), Failure> {
     let streams = u64::from(config.tenants) * u64::from(config.streams_per_tenant);
-    let in_flight = u64::from(config.clients) * u64::from(config.window);
+    // A crash is made of shards that host their clients.
+    let inside = config.inside || scenario == Scenario::Recovery;
+    let groups = if scenario == Scenario::Noisy { 2 } else { 1 };
+    let clients = groups * u64::from(config.clients) * if inside { u64::from(config.shards) } else { 1 };
+    let window = if scenario.preloads() { config.window.max(PRELOAD_WINDOW) } else { config.window };
+    let in_flight = clients * u64::from(window);
     if streams > STREAMS_MAX {
         return Err(Failure::usage(format!(
             "--tenants times --streams is {streams}: at most {STREAMS_MAX} are measured"
         )));
     }
+    if clients > CLIENTS_MAX {
+        return Err(Failure::usage(format!(
+            "these are {clients} clients over all shards and groups: each takes some 3.7 MB, and at most {CLIENTS_MAX} are \
+             measured; choose fewer --clients or --shards"
+        )));
+    }
     if in_flight > IN_FLIGHT_MAX {
         return Err(Failure::usage(format!(
-            "--clients times --window is {in_flight}: at most {IN_FLIGHT_MAX} are measured"
+            "{clients} clients with {window} requests each have {in_flight} in flight: at most {IN_FLIGHT_MAX} are measured; \
+             choose fewer --clients or a smaller --window"
         )));
     }
     if config.tenants < u32::from(config.shards) {
