@@ -161,6 +161,34 @@ impl From<DurableWriteArg> for diatreme::DurableWrite {
     }
 }
 
+/// The value of `--waiting`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WaitingArg {
+    /// Look again and again: answers leave at once, and the core is taken.
+    Awake,
+    /// Sleep until the device has written: answers leave some 20 µs later, and the core is free meanwhile.
+    Asleep,
+}
+
+impl WaitingArg {
+    /// As reports name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            WaitingArg::Awake => "awake",
+            WaitingArg::Asleep => "asleep",
+        }
+    }
+}
+
+impl From<WaitingArg> for diatreme::Waiting {
+    fn from(arg: WaitingArg) -> diatreme::Waiting {
+        match arg {
+            WaitingArg::Awake => diatreme::Waiting::Awake,
+            WaitingArg::Asleep => diatreme::Waiting::Asleep,
+        }
+    }
+}
+
 /// The value of `--tenant` or `--stream`: what the engine takes for a name.
 pub(crate) fn parse_name(text: &str) -> Result<String, String> {
     match text.len() {

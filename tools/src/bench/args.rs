@@ -2,7 +2,7 @@
 
 use super::document::{Arrivals, Config};
 use super::payload::Payloads;
-use crate::engine_args::{BackendArg, CoresArg, DurabilityArg, DurableWriteArg};
+use crate::engine_args::{BackendArg, CoresArg, DurabilityArg, DurableWriteArg, WaitingArg};
 use crate::failure::Failure;
 use clap::{Args as ClapArgs, ValueEnum};
 use diatreme::{Builder, Cores, Engine, FRAME_CAP_DEFAULT};
@@ -26,7 +26,7 @@ const IN_FLIGHT_MAX: u64 = 1 << 22;
 /// Clients over all shards: each takes some 3.7 MB in the generator, mostly histograms.
 const CLIENTS_MAX: u64 = 1024;
 /// Requests in flight of each client while records are written that are to be read later, whatever --window says.
-const PRELOAD_WINDOW: u32 = 8192;
+pub(crate) const PRELOAD_WINDOW: u32 = 8192;
 
 /// What is done to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -157,6 +157,10 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "LIST", default_value = "auto")]
     pub(crate) cores: CoresArg,
 
+    /// What a shard does while its device writes and it has nothing else to do.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = WaitingArg::Awake)]
+    pub(crate) waiting: WaitingArg,
+
     /// A frame closes at so many bytes.
     #[arg(long, value_name = "BYTES", default_value_t = FRAME_CAP_DEFAULT)]
     pub(crate) frame_cap: usize,
@@ -245,6 +249,7 @@ impl LoadArgs {
             inside: self.inside,
             durability: self.durability.name().into(),
             durable_write: self.durable_write.name().into(),
+            waiting: self.waiting.name().into(),
             frame_cap_bytes: self.frame_cap,
         };
         check_sizes(&config, scenario)?;
@@ -303,6 +308,7 @@ impl LoadArgs {
             .backend(self.backend.into())
             .durability(self.durability.into())
             .durable_write(self.durable_write.into())
+            .waiting(self.waiting.into())
             .frame_cap(self.frame_cap);
         if self.shards == 1 {
             return builder;

@@ -82,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) durability: String,
     /// `dsync` or `linked`.
     pub(crate) durable_write: String,
+    /// `awake` or `asleep`.
+    pub(crate) waiting: String,
     pub(crate) frame_cap_bytes: usize,
 }
 

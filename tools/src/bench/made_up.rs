@@ -53,6 +53,7 @@ fn config() -> Config {
         inside: false,
         durability: "strict".into(),
         durable_write: "dsync".into(),
+        waiting: "awake".into(),
         frame_cap_bytes: 1 << 20,
     }
 }

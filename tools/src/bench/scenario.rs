@@ -1,6 +1,6 @@
 //! The scenarios: what is run, in which order, and what of it is the figure.
 
-use super::args::Scenario;
+use super::args::{PRELOAD_WINDOW, Scenario};
 use super::document::{Arrivals, Commits, Floors, Part, Ratio, Run};
 use super::load::{BenchStream, Load};
 use super::run::{Bench, Loaded};
@@ -11,9 +11,6 @@ use crate::interrupt;
 use diatreme::Engine;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Requests in flight while records are written that are to be read later.
-const PRELOAD_WINDOW: usize = 8192;
 
 impl Bench<'_> {
     /// One run of a scenario in a fresh directory.
@@ -144,7 +141,8 @@ impl Bench<'_> {
         let streams = self.streams(directory)?;
         let mut load: Load = self.load(streams);
         let group = &mut load.groups[0];
-        (group.work, group.arrivals, group.window) = (Work::Mix { read_percent: 0 }, Arrivals::Closed, PRELOAD_WINDOW);
+        (group.work, group.arrivals, group.window) =
+            (Work::Mix { read_percent: 0 }, Arrivals::Closed, PRELOAD_WINDOW as usize);
         group.records = self.config.records;
         (load.warm_up, load.duration, load.crash) = (Duration::ZERO, None, crash);
         let inside = self.config.inside;

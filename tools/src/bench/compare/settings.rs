@@ -60,6 +60,7 @@ fn fixed(config: &Config) -> Vec<Named> {
         inside,
         durability,
         durable_write,
+        waiting,
         frame_cap_bytes,
     } = config;
     vec![
@@ -78,6 +79,7 @@ fn fixed(config: &Config) -> Vec<Named> {
         ("clients inside the shards", if *inside { "yes" } else { "no" }.into()),
         ("durability", shown(durability)),
         ("durable write", shown(durable_write)),
+        ("waiting", shown(waiting)),
         ("frame cap", frame_cap_bytes.to_string()),
     ]
 }

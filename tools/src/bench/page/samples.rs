@@ -228,6 +228,7 @@ pub(super) fn append() -> Document {
             inside: false,
             durability: "strict".into(),
             durable_write: "dsync".into(),
+            waiting: "awake".into(),
             frame_cap_bytes: 1 << 20,
         },
         runs: vec![run(vec![part("append", 6.62e6, 229_000.0)], 229_000.0, 0.0)],

@@ -78,6 +78,7 @@ fn engine(document: &Document) -> Facts {
     facts.push(("file access", if setup.direct_io { "direct".into() } else { "through the page cache".into() }));
     facts.push(("durability", config.durability.clone()));
     facts.push(("durable write", config.durable_write.clone()));
+    facts.push(("waiting", config.waiting.clone()));
     facts.push(("frame, at most", bytes(config.frame_cap_bytes as f64)));
     facts.push(("hash chain", setup.chain.clone()));
     let cpu = |cpu: &Option<usize>| cpu.map_or("not pinned".into(), |cpu| format!("CPU {cpu}"));

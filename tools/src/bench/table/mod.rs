@@ -108,13 +108,14 @@ fn setup(page: &mut Page, document: &Document) {
     page.line(
         "set-up",
         &format!(
-            "{}, {io} I/O; {} {shards}; {} {clients}, window {} each; {}, {}; chain by {}",
+            "{}, {io} I/O; {} {shards}; {} {clients}, window {} each; {}, {}, {}; chain by {}",
             shown(&setup.backend),
             count(config.shards.into(), "shard"),
             count(config.clients.into(), "client"),
             grouped(config.window.into()),
             shown(&config.durability),
             shown(&config.durable_write),
+            shown(&config.waiting),
             shown(&setup.chain),
         ),
     );
