@@ -169,7 +169,10 @@ impl<'a> Bench<'a> {
                 client_cpus: self.seen.as_ref().map_or_else(Vec::new, |seen| seen.client_cpus.clone()),
                 debug_build: cfg!(debug_assertions),
                 // A path need not be text.
-                arguments: std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect(),
+                arguments: std::env::args_os()
+                    .skip(1)
+                    .map(|argument| argument.to_string_lossy().into_owned())
+                    .collect(),
             },
             config: self.config.clone(),
             runs,
