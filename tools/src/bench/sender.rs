@@ -292,12 +292,16 @@ impl<'a> Sender<'a> {
         let now = self.now();
         self.arrive(now);
         self.end_of_arrivals();
-        for _ in 0..std::mem::take(&mut self.behind) {
+        // The first of the schedule may be left from the warm-up: they do not count.
+        let mut left = std::mem::take(&mut self.behind);
+        while left > 0 {
             let Some(due) = self.next_due(now) else { break };
             let Some(request) = self.choose(due) else { break };
-            let schedule = self.task.schedule.as_mut();
-            schedule.into_iter().for_each(Schedule::advance);
-            self.tally.latency_ns[usize::from(request.kind)].saturating_record(now.saturating_sub(due));
+            self.task.schedule.iter_mut().for_each(Schedule::advance);
+            if request.counts {
+                self.tally.latency_ns[usize::from(request.kind)].saturating_record(now.saturating_sub(due));
+                left -= 1;
+            }
         }
         self.over = true;
     }
