@@ -105,6 +105,8 @@ impl Count {
 pub(crate) struct Tally {
     pub(crate) latency_ns: [Histogram<u64>; KINDS],
     pub(crate) counts: [Count; KINDS],
+    /// When it was left.
+    pub(crate) at: Duration,
     /// Requests that are due and not answered, and due and not sent.
     pub(crate) queue: u64,
     pub(crate) behind: u64,
@@ -112,7 +114,13 @@ pub(crate) struct Tally {
 
 impl Tally {
     fn new() -> Tally {
-        Tally { latency_ns: [histogram(), histogram()], counts: Default::default(), queue: 0, behind: 0 }
+        Tally {
+            latency_ns: [histogram(), histogram()],
+            counts: Default::default(),
+            at: Duration::ZERO,
+            queue: 0,
+            behind: 0,
+        }
     }
 
     fn clear(&mut self) {
@@ -538,6 +546,7 @@ impl<'a> Sender<'a> {
     /// Leaves what was counted for whoever collects it.
     pub(crate) fn report(&mut self, tray: &Tray) {
         (self.tally.queue, self.tally.behind) = (self.queue(), self.behind);
+        self.tally.at = self.start.elapsed();
         tray.leave(&mut self.tally);
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Watcher<'a> {
 /// What came to pass since the last tick.
 #[derive(Default)]
 struct Tick {
+    /// When the last of the tallies was left.
+    left_at: Duration,
     records: u64,
     /// All that waits, at its end.
     waiting: Waiting,
@@ -111,7 +113,8 @@ impl<'a> Watcher<'a> {
         if self.until.is_none_or(|until| now <= until) {
             self.backlog.push(now, tick.waiting.behind);
         }
-        self.note(&tick, now);
+        // A rate is over the time in which its records were counted, which ended before they were collected.
+        self.note(&tick, tick.left_at);
     }
 
     fn collect(&mut self, watched: &Watched) -> Tick {
@@ -120,6 +123,7 @@ impl<'a> Watcher<'a> {
         for (at, (group, tray)) in watched.trays.iter().enumerate() {
             tray.collect(|tally| {
                 self.take(*group, tally, &mut tick);
+                tick.left_at = tick.left_at.max(tally.at);
                 self.waiting[at] = Waiting { queue: tally.queue, behind: tally.behind };
             });
         }
