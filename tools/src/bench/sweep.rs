@@ -29,8 +29,8 @@ const SECONDS_DEFAULT: f64 = 2.0;
 
 First a closed loop shows what the engine can take. Then each rate, a part of that, is offered for
 --duration seconds, whether or not answers come; a request that is late counts from when it was due. The
-knee is the highest rate that was sustained: 98 % of it served, and no growing queue. At half of the
-knee the p99 is set beside that of the bare device.")]
+knee is the highest rate that was sustained: 98 % of it served, and less than the rest of a second's
+requests behind at the end. At half of the knee the p99 is set beside that of the bare device.")]
 pub(crate) struct Args {
     #[command(flatten)]
     load: LoadArgs,
