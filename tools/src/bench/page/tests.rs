@@ -157,13 +157,3 @@ fn stages_are_those_of_all_records() {
     }
     assert!(render(&document).contains("</i>seal <b>4.00 µs</b> <span>100 %</span>"));
 }
-
-/// Writes all pages where `DIATREME_PAGES` says, to be looked at in a browser: light, dark, small, printed.
-#[test]
-#[ignore = "writes files to be looked at"]
-fn draw_pages() {
-    let directory = std::path::PathBuf::from(std::env::var("DIATREME_PAGES").expect("a directory in DIATREME_PAGES"));
-    for (name, document) in samples::all() {
-        std::fs::write(directory.join(name).with_extension("html"), render(&document)).unwrap();
-    }
-}
