@@ -168,6 +168,16 @@ pub trait IoBackend {
     /// `NotFound` if there is no such file, else what the system says.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
+    /// Fills `bytes` with random ones, fit for keys and identities: from the
+    /// system, unless a simulator has them come from its seed. May block.
+    ///
+    /// # Errors
+    ///
+    /// What the system says if it has none.
+    fn random(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
+    }
+
     /// Submits one operation and waits for its end: for opening, recovery and
     /// tools. Uses up a wake that comes meanwhile.
     ///

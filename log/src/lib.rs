@@ -35,7 +35,7 @@ pub use index::{Run, SealedSegment};
 pub use inspect::{SegmentShape, Sight, inspect_segment, log_segments};
 pub use manifest::{BadCopy, ManifestRead, read_manifest, write_manifest};
 pub use read::{ReadError, ReadRequest, ReadyRead};
-pub use recover::{Blind, CatalogRecord, Recovered, Torn, recover, scan_buffer};
+pub use recover::{Blind, CatalogRecord, Reading, Recovered, Torn, recover, scan_buffer};
 pub use scan::SCAN_BUFFER_BYTES;
 pub use stream::StreamStart;
 pub use verify::{Verified, verify};

@@ -4,14 +4,15 @@ use crate::engine::Engine;
 use crate::hosted::ShardSeat;
 use crate::{OpenError, cores};
 use iobackend::{DurableWrite, Mode};
-use kernel::TenantId;
+use kernel::{Limits, TenantId};
 use log::LogConfig;
-use log::format::manifest::{LOGS_MAX, OVERRIDES_MAX};
+use log::format::manifest::LOGS_MAX;
 use log::limits::SEGMENT_BYTES_DEFAULT;
+use recovery::{Opening, Progress as RecoveryProgress};
 use router::Placement;
-use shard::limits::REQUEST_PAYLOAD_MAX;
-use std::collections::BTreeMap;
+use shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What an answer to an append promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +67,17 @@ pub struct Builder {
     pub(crate) record_bytes_max: u32,
     /// Tenants placed by hand, or no more, in the order in which it was said.
     pub(crate) places: Vec<(TenantId, Option<u16>)>,
+    pub(crate) watch: Option<Watch>,
+}
+
+/// Who is told how far the recovery has come.
+#[derive(Clone)]
+pub(crate) struct Watch(Arc<dyn Fn(RecoveryProgress) + Send + Sync>);
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 impl Builder {
@@ -82,6 +94,7 @@ impl Builder {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             record_bytes_max: kernel::Limits::default().record_bytes_max,
             places: Vec::new(),
+            watch: None,
         }
     }
 
@@ -204,7 +217,7 @@ impl Builder {
             return refuse("an empty list of CPUs: name one for each shard, or leave the choice to the engine".into());
         }
         let shards = self.layout().len() as u16;
-        Placement::new(0, shards, &self.overrides(&[])?)?;
+        Placement::new(0, shards, &recovery::overrides(&[], &self.places).map_err(OpenError::of(&self.data_dir))?)?;
         Ok(())
     }
 
@@ -219,20 +232,26 @@ impl Builder {
         }
     }
 
-    /// The tenants that are placed by hand when `stored` ones were, in order of their ids: also on shards that are not.
-    pub(crate) fn overrides(&self, stored: &[(u64, u16)]) -> Result<Vec<(u64, u16)>, OpenError> {
-        let mut overrides: BTreeMap<u64, u16> = stored.iter().copied().collect();
-        for (tenant, shard) in &self.places {
-            match shard {
-                Some(shard) => overrides.insert(tenant.0, *shard),
-                None => overrides.remove(&tenant.0),
-            };
-        }
-        if overrides.len() > OVERRIDES_MAX {
-            let text = format!("{} tenants placed by hand: at most {OVERRIDES_MAX}; unplace some", overrides.len());
-            return Err(OpenError::Config(text));
-        }
-        Ok(overrides.into_iter().collect())
+    /// Calls `watch` from time to time while logs are recovered, from the threads that do it.
+    #[must_use]
+    pub fn watch_recovery(mut self, watch: impl Fn(RecoveryProgress) + Send + Sync + 'static) -> Builder {
+        self.watch = Some(Watch(Arc::new(watch)));
+        self
+    }
+
+    /// What the directory's opening is to come to.
+    pub(crate) fn opening(&self, shards: u16) -> Opening<'_> {
+        let limits = Limits {
+            record_bytes_max: self.record_bytes_max,
+            batch_bytes_max: REQUEST_PAYLOAD_MAX,
+            batch_records_max: REQUEST_RECORDS_MAX,
+            ..Limits::default()
+        };
+        let watch: &(dyn Fn(RecoveryProgress) + Sync) = match &self.watch {
+            Some(Watch(watch)) => &**watch,
+            None => &|_| {},
+        };
+        Opening { shards, places: &self.places, limits, watch }
     }
 
     /// The number of shards, and the CPU of each (`None`: unpinned).

@@ -4,13 +4,14 @@ use crate::builder::{Builder, Cores};
 use crate::client::Client;
 use crate::hosted::ShardSeat;
 use crate::lock::DirectoryLock;
-use crate::recovery::{Cold, Directory, RecoveryReport, distribute, recover};
+use crate::place::Root;
 use crate::shard_thread::{self, Common, Door, Plan, Ready, Start};
 use crate::{CallError, OpenError, cores};
 use iobackend::{BackendConfig, BackendInfo, Mode};
+use log::LogConfig;
 use log::format::manifest::Manifest;
 use log::format::segment::Base;
-use log::{LogConfig, LogError};
+use recovery::{Opened, RecoveryReport};
 use router::{Placement, Router, inbox};
 use shard::{Control, ShardStats};
 use std::path::{Path, PathBuf};
@@ -74,17 +75,6 @@ fn make_directory(root: &Path) -> std::io::Result<()> {
         let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::File::open(parent)?.sync_all()?;
     }
-    Ok(())
-}
-
-/// Brings the manifest's placement up to date with the settings.
-fn place(settings: &Builder, shards: u16, manifest: &mut Manifest) -> Result<(), OpenError> {
-    let overrides = settings.overrides(&manifest.overrides)?;
-    if overrides != manifest.overrides || shards != manifest.shards {
-        manifest.placement_version += 1;
-    }
-    manifest.overrides = overrides;
-    manifest.shards = shards;
     Ok(())
 }
 
@@ -154,23 +144,14 @@ impl Engine {
         let lock = Arc::new(DirectoryLock::exclusive(root)?);
         let layout = settings.layout();
         let shards = layout.len() as u16;
-        let Directory { mut manifest, logs, report } =
-            recover(root, shards, |manifest| place(settings, shards, manifest))?;
-        // A tenant that was placed on a shard which is not goes by the hash for now.
-        let in_force: Vec<_> = manifest.overrides.iter().filter(|(_, shard)| *shard < shards).copied().collect();
-        let placement = Arc::new(Placement::new(manifest.placement_version, shards, &in_force)?);
-        manifest.clean = false;
-        manifest.generation += 1;
-        let starts: Vec<_> = logs.iter().map(|log| log.start).collect();
-        let states = distribute(logs, &placement, settings)?;
-        // Before any shard writes: what was adopted is the frontier from now on.
-        Cold::open(root)?.write(&manifest)?;
-
-        let incarnation = random()?;
+        let opening = settings.opening(shards);
+        let opened = recovery::open(&Root::new(root), &opening).map_err(OpenError::of(root))?;
+        let Opened { manifest, placement, incarnation, shards, report } = opened;
+        let placement = Arc::new(placement);
         let log_config = |log: u16| settings.log_config(log, manifest.engine, incarnation);
         let mut starting = Starting::new(settings, &layout, Arc::clone(&lock), seats.is_some());
-        for (at, state) in states.into_iter().enumerate() {
-            let start = starting.prepare(log_config(at as u16), starts[at], state);
+        for (at, (state, log_start)) in shards.into_iter().enumerate() {
+            let start = starting.prepare(log_config(at as u16), log_start, state);
             match &mut seats {
                 Some(seats) => {
                     let (seat, ended) = ShardSeat::new(start);
@@ -243,20 +224,19 @@ impl Engine {
         for common in &self.shared.commons {
             stop(common);
         }
-        let mut clean = true;
-        let mut first = None;
+        let (mut ends, mut first) = (Vec::with_capacity(self.ends.len()), None);
         for (shard, end) in self.ends.drain(..).enumerate() {
-            match end.wait(shard as u16, &self.shared.commons[shard]) {
-                Ok(base) => self.manifest.frontiers[shard] = base,
+            let ended = end.wait(shard as u16, &self.shared.commons[shard]);
+            match ended {
+                Ok(base) => ends.push(Some(base)),
                 Err(error) => {
-                    clean = false;
+                    ends.push(None);
                     first.get_or_insert(error);
                 }
             }
         }
-        self.manifest.clean = clean;
-        self.manifest.generation += 1;
-        let written = Cold::open(&self.root).and_then(|mut cold| cold.write(&self.manifest));
+        let manifest = std::mem::take(&mut self.manifest);
+        let written = recovery::close(&Root::new(&self.root), manifest, &ends).map_err(OpenError::of(&self.root));
         first.map_or(written, Err)
     }
 }
@@ -308,7 +288,7 @@ impl<'a> Starting<'a> {
     }
 
     /// Everything that the next shard needs, wherever it is to live.
-    fn prepare(&mut self, log: LogConfig, log_start: log::LogStart, state: crate::recovery::ShardState) -> Start {
+    fn prepare(&mut self, log: LogConfig, log_start: log::LogStart, state: recovery::ShardState) -> Start {
         let at = self.commons.len();
         let cpu = self.layout[at];
         let shared_cpu = cores::available().len() < 2
@@ -397,17 +377,6 @@ fn poller_cpu(available: &[usize], layout: &[Option<usize>], hosted: bool) -> Op
 fn ring_is_allowed(root: &Path) -> bool {
     let config = BackendConfig { mode: Mode::Sqpoll, depth: 1, file_slots: 1, ..BackendConfig::new(root) };
     iobackend::Arena::new(4096).is_ok_and(|arena| iobackend::open(&config, &arena).is_ok())
-}
-
-/// Random bytes from the system.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], OpenError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| LogError::System {
-        doing: "draw random bytes for",
-        path: "the manifest".into(),
-        source: std::io::Error::other(error.to_string()),
-    })?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use log::LogError;
 use shard::wire::Failure;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why an engine could not be opened, or closed.
 #[derive(Debug)]
@@ -116,6 +116,22 @@ impl std::error::Error for OpenError {
             OpenError::Backend(error) => Some(error),
             OpenError::Placement(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl OpenError {
+    /// What kept a directory from being opened or closed.
+    pub(crate) fn of(root: &Path) -> impl Fn(recovery::Error) -> OpenError {
+        move |error| match error {
+            recovery::Error::Log(error) => OpenError::Log(error),
+            recovery::Error::Backend(error) => OpenError::Backend(error),
+            recovery::Error::Memory(source) => {
+                OpenError::Directory { doing: "take memory to read", path: root.into(), source }
+            }
+            recovery::Error::Placement(error) => OpenError::Placement(error),
+            recovery::Error::Replay { reason } => OpenError::Replay { reason },
+            other => OpenError::Config(other.to_string()),
         }
     }
 }

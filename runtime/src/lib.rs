@@ -27,11 +27,10 @@ mod clock;
 pub mod cores;
 mod engine;
 mod error;
-mod freezing;
 mod hosted;
 mod idle;
 mod lock;
-mod recovery;
+mod place;
 mod shard_thread;
 mod wait;
 
@@ -41,7 +40,6 @@ pub use engine::{Engine, ShardReport, StartReport};
 pub use error::{CallError, OpenError};
 pub use hosted::{HostedShard, ShardSeat};
 pub use lock::DirectoryLock;
-pub use recovery::RecoveryReport;
 
 /// What the README shows is compiled with the tests.
 #[cfg(doctest)]
@@ -56,6 +54,8 @@ pub use kernel::{Refusal, StreamId, TenantId};
 pub use log::timing::{Log2Histogram, Stage, StageStats, StageTime, Step};
 /// What is wrong with a log or a manifest, and where.
 pub use log::{BadCopy, Cause, Damage, Fault, LogError, LogStats, Loss, SegmentId, Torn};
+/// How far an opening has come, and what it found.
+pub use recovery::{Progress as RecoveryProgress, RecoveryReport};
 /// Where tenants live.
 pub use router::{Placement, PlacementError};
 /// What a turn did; the records of a read, where they lie; what a shard did; and why it failed.

@@ -4,13 +4,13 @@
 use crate::clock::Clock;
 use crate::idle::{Idle, Rest};
 use crate::lock::DirectoryLock;
-use crate::recovery::ShardState;
 use crate::{OpenError, Waiting, cores};
 use iobackend::{Arena, Backend, BackendConfig, BackendInfo, IoBackend, Waker};
 use kernel::Kernel;
 use log::format::segment::Base;
 use log::limits::{ARENA_BYTES, FILE_SLOTS, IO_DEPTH};
 use log::{Log, LogBuffers, LogConfig, LogError, LogStart};
+use recovery::ShardState;
 use shard::{Inbox, Progress, Shard, ShardStats};
 use spsc::Doorbell;
 use std::sync::atomic::{AtomicBool, Ordering};

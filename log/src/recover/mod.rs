@@ -53,6 +53,17 @@ pub struct Recovered {
     pub segments: usize,
     /// Segments that had to be read frame by frame.
     pub scanned: usize,
+    /// Bytes of the segments' files.
+    pub bytes: u64,
+}
+
+/// How far [`recover`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// So many bytes more are to be dealt with. All are found before the first is done.
+    Found(u64),
+    /// So many bytes more are done.
+    Done(u64),
 }
 
 /// Frames that were acknowledged and are lost, and nothing intact tells what they held.
@@ -115,13 +126,20 @@ pub fn recover<B: IoBackend>(
     log: u16,
     engine: [u8; 16],
     frontier: Base,
-    progress: &mut dyn FnMut(SegmentId),
+    progress: &mut dyn FnMut(Reading),
 ) -> Result<Recovered, LogError> {
     let (mut outlines, mut contents) = (Vec::new(), Vec::new());
-    for number in segment_numbers(backend, log)? {
+    let numbers = segment_numbers(backend, log)?;
+    let mut bytes = 0;
+    for &number in &numbers {
         let id = SegmentId { log, number };
-        progress(id);
-        let (outline, content) = read_segment(backend, buffer, id, engine)?;
+        let length = SegmentFile::open(backend, id, SLOT, OpenMode::ReadOnly, buffer)?.length;
+        progress(Reading::Found(length));
+        bytes += length;
+    }
+    for number in numbers {
+        let id = SegmentId { log, number };
+        let (outline, content) = read_segment(backend, buffer, id, engine, progress)?;
         outlines.push(outline);
         contents.push(content);
     }
@@ -141,6 +159,7 @@ pub fn recover<B: IoBackend>(
     recovered.catalog.sort_unstable();
     recovered.catalog.dedup_by_key(|record| (record.tenant, record.offset));
     recovered.segments = kept.len();
+    recovered.bytes = bytes;
     recovered.scanned = outlines.iter().filter(|outline| outline.footer.is_none()).count();
     recovered.torn = judgement.torn;
     let stays = outlines.iter().zip(&judgement.segments).rev().find(|(_, judged)| judged.verdict != Verdict::Unused);
@@ -212,6 +231,7 @@ fn read_segment<B: IoBackend>(
     buffer: &mut Option<Buffer>,
     id: SegmentId,
     engine: [u8; 16],
+    progress: &mut dyn FnMut(Reading),
 ) -> Result<(Outline, Content), LogError> {
     let mut file = SegmentFile::open(backend, id, SLOT, OpenMode::ReadOnly, buffer)?;
     let header = file.header()?;
@@ -222,15 +242,18 @@ fn read_segment<B: IoBackend>(
         Seal::Sealed(footer) => {
             outline.footer = Some(footer.header);
             outline.incarnation = Some(footer.header.incarnation);
+            progress(Reading::Done(outline.length));
             return Ok((outline, Content::Sealed(footer)));
         }
         Seal::Bad(fault) => Some(fault),
         Seal::Unsealed => None,
     };
-    let mut frames = Vec::new();
+    let (mut frames, mut done) = (Vec::new(), 0);
     let end = file.end;
     let walked = file.walk(incarnation, BLOCK_BYTES as u64, end, |found| match found {
         Found::Frame { header, bytes, body } => {
+            progress(Reading::Done(bytes.len() as u64));
+            done += bytes.len() as u64;
             outline.frames.push(line(header, body.err()));
             frames.push(Frame {
                 header: *header,
@@ -240,6 +263,7 @@ fn read_segment<B: IoBackend>(
         }
         Found::Bad { bytes, fault } => outline.bad.push((bytes, fault)),
     })?;
+    progress(Reading::Done(outline.length.saturating_sub(done)));
     outline.incarnation = walked.incarnation;
     let damage = bad_footer.map(|fault| {
         outline.has_trailer = true;

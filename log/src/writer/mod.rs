@@ -110,7 +110,7 @@ impl<B: IoBackend> Log<B> {
         let mut files = Files::new(FILE_SLOTS);
         let mut completions = Vec::with_capacity(IO_DEPTH + 1);
         let capacity = SEGMENT_BYTES_FIRST.min(config.segment_bytes);
-        let header = new_header(&config, start.base, start.segment, capacity, now)?;
+        let header = new_header(&mut backend, &config, start.base, start.segment, capacity, now)?;
         let mut first = Preparation::new(header, (zeros, block));
         while !first.is_ready() {
             first.advance(&mut backend, &mut files, token::PREPARE, now, (0, 1), true);
@@ -128,7 +128,7 @@ impl<B: IoBackend> Log<B> {
         let slot = first.slot.expect("a ready segment has its slot");
         let prepare_buffers = first.take_buffers();
         let next_capacity = grown(capacity).min(config.segment_bytes);
-        let next = new_header(&config, start.base, start.segment + 1, next_capacity, now)?;
+        let next = new_header(&mut backend, &config, start.base, start.segment + 1, next_capacity, now)?;
         let sequence = start.base.sequence;
         Ok(Log {
             active: Active::new(header, slot, sequence, Vec::with_capacity(1024)),

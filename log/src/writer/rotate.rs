@@ -56,7 +56,7 @@ impl<B: IoBackend> Log<B> {
         let used = self.active.cursor;
         let capacity = grown(used).clamp(SEGMENT_BYTES_FIRST.min(self.config.segment_bytes), self.config.segment_bytes);
         let number = self.next.header.id.number + 1;
-        let Ok(header) = new_header(&self.config, self.base, number, capacity, now) else {
+        let Ok(header) = new_header(&mut self.backend, &self.config, self.base, number, capacity, now) else {
             return false;
         };
         let slot = self.next.slot.expect("a ready segment has its slot");
@@ -134,6 +134,7 @@ pub(super) fn grown(used: u64) -> u64 {
 }
 
 pub(super) fn new_header(
+    backend: &mut impl IoBackend,
     config: &LogConfig,
     base: Base,
     number: u32,
@@ -142,10 +143,10 @@ pub(super) fn new_header(
 ) -> Result<SegmentHeader, LogError> {
     let id = SegmentId { log: config.log, number };
     let mut salt = [0; 32];
-    getrandom::fill(&mut salt).map_err(|error| LogError::System {
+    backend.random(&mut salt).map_err(|source| LogError::System {
         doing: "draw a random salt for",
         path: id.to_string(),
-        source: std::io::Error::other(error.to_string()),
+        source,
     })?;
     let LogConfig { engine, incarnation, .. } = *config;
     Ok(SegmentHeader { id, engine, incarnation, salt, capacity, created_at: now, base })
