@@ -126,48 +126,59 @@ impl Model for Streams {
     }
 
     fn step(stream: &Stream, exchange: &Exchange) -> (bool, Stream) {
-        let Exchange { ask, answer, hint, .. } = exchange;
-        let end = stream.records.len() as u64;
-        let mut after = stream.clone();
-        if stream.deleted {
-            return (*answer == Answer::Gone, after);
+        let in_turn = exchange.hint.as_ref().is_none_or(|hint| hint.allows(stream, exchange));
+        let after = stream.after(&exchange.ask, &exchange.answer).filter(|_| in_turn);
+        let Some(mut after) = after else { return (false, stream.clone()) };
+        after.sights += u32::from(exchange.sight().is_some());
+        (true, after)
+    }
+}
+
+impl Hint {
+    fn allows(&self, stream: &Stream, exchange: &Exchange) -> bool {
+        match exchange.ask {
+            _ if stream.deleted => true,
+            _ if exchange.sight().is_some() => stream.sights == self.rank,
+            Ask::Append { .. } | Ask::Delete => stream.sights == self.sights.get(&stream.end()).copied().unwrap_or(0),
+            Ask::Head | Ask::Read { .. } => true,
         }
+    }
+}
+
+impl Stream {
+    fn end(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    /// The stream after a question, if the answer is the one that it gives.
+    fn after(&self, ask: &Ask, answer: &Answer) -> Option<Stream> {
+        let end = self.end();
         let holds = match (ask, answer) {
-            (Ask::Append { expected, records }, Answer::Appended { first }) => {
-                let holds = *first == end && expected.is_none_or(|expected| expected == end);
-                if holds {
-                    Arc::make_mut(&mut after.records).extend(records);
-                    after.sights = 0;
-                }
-                holds && stream.may_end_elsewhere(hint.as_ref())
-            }
-            (Ask::Delete, Answer::Deleted) => {
-                after.deleted = true;
-                stream.may_end_elsewhere(hint.as_ref())
+            _ if self.deleted => *answer == Answer::Gone,
+            (Ask::Append { expected, .. }, Answer::Appended { first }) => {
+                *first == end && expected.is_none_or(|expected| expected == end)
             }
             (Ask::Append { expected: Some(expected), .. }, Answer::WrongOffset { actual }) => {
                 *actual == end && *expected != end
             }
             (Ask::Head, Answer::Head { next }) => *next == end,
             (Ask::Read { from, max }, Answer::Records { records, next }) => {
-                next.is_none_or(|next| next == end) && stream.gives(*from, *max, records)
+                next.is_none_or(|next| next == end) && self.gives(*from, *max, records)
             }
             (Ask::Read { from, .. }, Answer::BeyondEnd { next }) => *next == end && *from > end,
+            (Ask::Delete, Answer::Deleted) => true,
             _ => false,
         };
-        if exchange.sight().is_none() {
-            return (holds, after);
+        let mut after = holds.then(|| self.clone())?;
+        match (ask, answer) {
+            (Ask::Append { records, .. }, Answer::Appended { .. }) => {
+                Arc::make_mut(&mut after.records).extend(records);
+                after.sights = 0;
+            }
+            (Ask::Delete, Answer::Deleted) => after.deleted = true,
+            _ => {}
         }
-        after.sights += 1;
-        (holds && hint.as_ref().is_none_or(|hint| hint.rank == stream.sights), after)
-    }
-}
-
-impl Stream {
-    /// Whether every answer that tells of this end was given, as far as the hint says.
-    fn may_end_elsewhere(&self, hint: Option<&Hint>) -> bool {
-        let end = self.records.len() as u64;
-        hint.is_none_or(|hint| self.sights == hint.sights.get(&end).copied().unwrap_or(0))
+        Some(after)
     }
 
     /// Whether a read may give these records: those from its offset on, perhaps fewer than asked for, none only at the end.
