@@ -112,6 +112,8 @@ pub enum BackendKind {
     Sqpoll,
     /// Ordinary positioned reads and writes.
     Sync,
+    /// A disk in memory, with a clock of its own ([`sim`](crate::sim)).
+    Simulated,
 }
 
 impl fmt::Display for BackendKind {
@@ -120,6 +122,7 @@ impl fmt::Display for BackendKind {
             Self::Uring => "io_uring",
             Self::Sqpoll => "io_uring with submission polling",
             Self::Sync => "synchronous",
+            Self::Simulated => "simulated",
         })
     }
 }

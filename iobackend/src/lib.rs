@@ -52,6 +52,7 @@ mod files;
 pub mod limits;
 mod op;
 mod select;
+pub mod sim;
 mod sync;
 #[allow(unsafe_code)]
 mod sys;

@@ -108,6 +108,11 @@ impl Parker {
         *state = BellState::default();
     }
 
+    /// Uses up a wake that came, without sleeping, and says whether there was one.
+    pub(crate) fn take_wake(&mut self) -> bool {
+        std::mem::take(&mut self.0.state().rung)
+    }
+
     /// Uses up a wake that came, without sleeping.
     pub fn clear(&mut self) {
         self.0.state().rung = false;
