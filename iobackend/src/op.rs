@@ -197,6 +197,14 @@ impl OpKind {
         }
     }
 
+    /// The slot that is being opened, if that is what it does.
+    pub(crate) fn opens(&self) -> Option<FileSlot> {
+        match self {
+            Self::Open { file, .. } => Some(*file),
+            _ => None,
+        }
+    }
+
     /// The operation's buffer, if it has one.
     #[must_use]
     pub fn into_buffer(self) -> Option<Buffer> {

@@ -5,8 +5,8 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{every_backend, read, submit, write};
-use iobackend::{Buffer, Completion, FileSlot, IoBackend, OpKind};
+use common::{every_real_backend, read, submit, write};
+use iobackend::{Buffer, Completion, FileSlot, OpKind};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -43,7 +43,7 @@ const FILE: FileSlot = FileSlot(0);
 
 #[test]
 fn submit_poll_wait_and_wake_do_not_allocate() {
-    every_backend(|bench| {
+    every_real_backend(|bench| {
         bench.create(FILE, "data");
         let depth = bench.backend.depth();
         let waker = bench.backend.waker();

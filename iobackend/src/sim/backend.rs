@@ -22,8 +22,8 @@ pub struct SimBackend {
     disk: SimDisk,
     seat: u32,
     depth: usize,
-    /// Slots whose opening has not been polled yet, by the token of the operation.
-    opening: Vec<(u64, FileSlot)>,
+    /// Slots whose opening has not been polled yet.
+    opening: Vec<FileSlot>,
     parker: Parker,
     info: BackendInfo,
 }
@@ -60,7 +60,7 @@ impl SimBackend {
         let slots = state.config.file_slots;
         let idle = |file: FileSlot| {
             assert!(file.index() < slots, "{file:?} of {slots} slots");
-            assert!(self.opening.iter().all(|(_, slot)| *slot != file), "{file:?} is being opened");
+            assert!(!self.opening.contains(&file), "{file:?} is being opened");
         };
         match kind {
             OpKind::Write { file, at, buffer, len, .. } | OpKind::Read { file, at, buffer, len } => {
@@ -137,9 +137,7 @@ impl IoBackend for SimBackend {
             return Err(op);
         }
         self.check(&state, &op.kind);
-        if let OpKind::Open { file, .. } = op.kind {
-            self.opening.push((op.token, file));
-        }
+        self.opening.extend(op.kind.opens());
         state.submit(self.seat, op);
         Ok(())
     }
@@ -151,8 +149,8 @@ impl IoBackend for SimBackend {
         state.advance_to(now);
         let seat = state.seat(self.seat);
         seat.in_flight -= seat.finished.len();
-        for completion in seat.finished.drain(..) {
-            self.opening.retain(|(token, _)| *token != completion.token);
+        for (completion, opened) in seat.finished.drain(..) {
+            self.opening.retain(|&slot| opened != Some(slot));
             done.push(completion);
         }
     }

@@ -119,15 +119,14 @@ impl Content {
 
     /// Sets the length; what lay beyond it is zero if the file grows again.
     pub(super) fn set_len(&mut self, len: u64) {
-        if len < self.len {
-            self.pages.split_off(&len.div_ceil(PAGE_BYTES as u64));
-            let (last, kept) = (len / PAGE_BYTES as u64, len as usize % PAGE_BYTES);
-            if kept > 0
-                && let Some(page) = self.pages.get(&last)
-            {
-                let page = page_of(&page[..kept]);
-                self.set(last, page);
-            }
+        // Not only of a file that gets shorter: of an unflushed one, a page may have survived and the length not.
+        self.pages.split_off(&len.div_ceil(PAGE_BYTES as u64));
+        let (last, kept) = (len / PAGE_BYTES as u64, len as usize % PAGE_BYTES);
+        if kept > 0
+            && let Some(page) = self.pages.get(&last)
+        {
+            let page = page_of(&page[..kept]);
+            self.set(last, page);
         }
         self.len = len;
     }

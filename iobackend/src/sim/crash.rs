@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::{Content, PAGE_BYTES, Page, SECTORS, bytes_of, page_of, sector_range, spliced};
-use super::faults::{FaultKind, Strike};
+use super::faults::{FaultKind, ScriptState, Strike};
 use super::inode::{Inode, Version};
 use super::names::Names;
 use super::random::Rng;
@@ -52,24 +52,17 @@ impl State {
             self.faults.end(strike, false);
             return;
         }
-        if matches!(strike.kind, FaultKind::PowerCut | FaultKind::Kill) {
-            self.struck(asker, action, file, 0..0, strike, true);
-        } else {
-            // The cut itself counts what it does.
-            self.struck_by_script(strike);
+        if let Some(index) = strike.script {
+            self.faults.scripts[index].2 = ScriptState::Fired;
         }
+        // It is counted by the cut, with all else that the cut does.
+        self.event(asker, EventKind::Struck, action, file, 0..0, Some(strike.kind));
         if strike.kind == FaultKind::Kill {
             self.kill();
             self.down = Some(Crash::Kill);
         } else {
             self.cut(Some(demand));
             self.down = Some(Crash::PowerCut);
-        }
-    }
-
-    fn struck_by_script(&mut self, strike: Strike) {
-        if let Some(index) = strike.script {
-            self.faults.scripts[index].2 = super::faults::ScriptState::Fired;
         }
     }
 
@@ -101,6 +94,7 @@ impl State {
 
     /// Only the process dies: what was completed is in the cache, what was in flight has happened or has not.
     pub(super) fn kill(&mut self) {
+        self.faults.count(FaultKind::Kill);
         self.machine_event(EventKind::Crashed, Some(FaultKind::Kill));
         for flight in std::mem::take(&mut self.flights).into_values() {
             if self.crashes.coin() {
@@ -108,7 +102,7 @@ impl State {
                 let operation = flight.op.kind.operation();
                 self.perform(flight);
                 // It was done, and nobody was told.
-                if let Some(done) = self.seat(seat).finished.last_mut() {
+                if let Some((done, _)) = self.seat(seat).finished.last_mut() {
                     done.result = Err(IoError::from_errno(operation, libc::EIO));
                 }
             } else {
@@ -124,13 +118,12 @@ impl State {
             self.faults.end(strike, false);
         }
         let result = Err(IoError::from_errno(flight.op.kind.operation(), libc::EIO));
+        let slot = flight.op.kind.opens();
         let buffer = flight.op.kind.into_buffer();
-        self.seat(flight.asker.seat).finished.push(Completion { token: flight.op.token, result, buffer });
+        self.seat(flight.asker.seat).finished.push((Completion { token: flight.op.token, result, buffer }, slot));
     }
 
     fn end_backends(&mut self) {
-        self.echoes.clear();
-        self.full_until = 0;
         for seat in self.seats.values_mut() {
             seat.dead = true;
             seat.slots.fill(None);
@@ -142,6 +135,7 @@ impl State {
     }
 
     fn cut(&mut self, demand: Option<Demand>) {
+        self.faults.count(FaultKind::PowerCut);
         self.machine_event(EventKind::Crashed, Some(FaultKind::PowerCut));
         let flights = std::mem::take(&mut self.flights);
         // First what flushes in flight may have done, so that it does not count for writes in flight.
@@ -153,6 +147,7 @@ impl State {
         }
         self.decide_sectors(demand);
         self.decide_names(demand);
+        self.echoes.clear();
         let files = self.names.files.clone();
         for (number, inode) in self.inodes.iter_mut().enumerate() {
             if files.get(inode.name.as_str()) != Some(&number) {
@@ -406,6 +401,7 @@ impl State {
             self.abandon(flight);
         }
         self.end_backends();
+        self.echoes.clear();
         self.inodes = image.files.iter().map(|(name, content)| Inode::new(*name, content.clone())).collect();
         let names = image.files.iter().enumerate().map(|(inode, (name, _))| (name.as_str().to_owned(), inode));
         self.names = Names::new(names.collect(), image.directories.iter().cloned());

@@ -63,6 +63,7 @@ impl State {
                 }
                 Err(IoError::Short { operation, wanted, got })
             }
+            FaultKind::LostWrite if !file.would_change(at, bytes) => return Ok(()),
             FaultKind::LostWrite => {
                 file.extend(range.end);
                 self.faults.injure(kind, name, range.clone(), time, true);
@@ -184,9 +185,6 @@ impl State {
 
     /// The pages of a range that a strike may hit: such as hold something, or seldom any.
     fn candidates(&mut self, inode: usize, at: u64, len: usize, strike: Strike) -> Vec<u64> {
-        if !self.faults.may_corrupt(strike.kind) && strike.script.is_none() {
-            return Vec::new();
-        }
         let any = self.faults.rng.below(16) == 0;
         let end = (at + len as u64).min(self.inodes[inode].visible.len);
         let range = pages(at, end.saturating_sub(at) as usize);
@@ -256,7 +254,7 @@ impl State {
                 self.inodes[inode].flush_some(&mut self.faults.rng);
                 Err(IoError::from_errno(Operation::Flush, libc::EIO))
             }
-            Some(FaultKind::LyingFlush) => {
+            Some(FaultKind::LyingFlush) if self.inodes[inode].has_unflushed() => {
                 self.faults.injure(FaultKind::LyingFlush, self.inodes[inode].name, range.clone(), self.now, true);
                 Ok(())
             }
@@ -277,7 +275,7 @@ impl State {
         }
         let result = match of(strike) {
             Some(FaultKind::FlushErrorOnce) => Err(IoError::from_errno(operation, libc::EIO)),
-            Some(FaultKind::LyingFlush) => {
+            Some(FaultKind::LyingFlush) if self.names.has_unflushed_in(name.as_str()) => {
                 self.faults.injure(FaultKind::LyingFlush, name, 0..0, self.now, true);
                 Ok(())
             }

@@ -165,6 +165,11 @@ impl Inode {
         self.lengths.clear();
     }
 
+    /// Whether there is anything that a flush would make durable.
+    pub(super) fn has_unflushed(&self) -> bool {
+        !self.unflushed.is_empty() || !self.lengths.is_empty()
+    }
+
     pub(super) fn flush(&mut self) {
         for number in std::mem::take(&mut self.unflushed).into_keys() {
             let page = self.visible.page(number).cloned();

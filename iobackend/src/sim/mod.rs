@@ -181,17 +181,13 @@ impl SimDisk {
     /// Cuts the power. Whatever was in flight or not flushed is there, or not, or in part; what is left is durable, and all
     /// backends are dead. Power is on again at once: make new backends.
     pub fn power_cut(&self) {
-        let mut state = self.state();
-        state.faults.count(FaultKind::PowerCut);
-        state.power_cut();
+        self.state().power_cut();
     }
 
     /// Kills the process. What was completed stays in the cache, and volatile; what was in flight has happened or not. All
     /// backends are dead: make new ones.
     pub fn kill(&self) {
-        let mut state = self.state();
-        state.faults.count(FaultKind::Kill);
-        state.kill();
+        self.state().kill();
     }
 
     /// Whether a fault took the machine or the process down, and which: until [`power_on`](Self::power_on) everything fails.

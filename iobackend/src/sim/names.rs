@@ -57,6 +57,12 @@ impl Names {
         self.files != self.durable || self.directories.values().any(|durable| !durable)
     }
 
+    pub(super) fn has_unflushed_in(&self, directory: &str) -> bool {
+        let new = |(name, inode): (&String, &usize)| parent(name) == directory && self.durable.get(name) != Some(inode);
+        let made = |(name, durable): (&String, &bool)| parent(name) == directory && !durable;
+        self.files.iter().any(new) || self.directories.iter().any(made)
+    }
+
     /// What a power cut leaves: each change that was not flushed is there or not. Says which new names are gone.
     pub(super) fn cut(&mut self, rng: &mut Rng, lose_all: bool) -> Vec<String> {
         let mut lost = Vec::new();

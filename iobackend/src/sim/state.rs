@@ -8,6 +8,7 @@ use std::io;
 use std::ops::Range;
 
 use super::SimConfig;
+use super::content::PAGE_BYTES;
 use super::faults::{FaultKind, Faults, Strike};
 use super::inode::Inode;
 use super::names::Names;
@@ -39,7 +40,8 @@ pub(super) struct Seat {
     pub(super) lane: u16,
     pub(super) dead: bool,
     pub(super) slots: Vec<Option<Held>>,
-    pub(super) finished: Vec<Completion>,
+    /// Of an opening, also the slot: nobody may use it before the completion was polled.
+    pub(super) finished: Vec<(Completion, Option<FileSlot>)>,
     pub(super) in_flight: usize,
 }
 
@@ -197,6 +199,8 @@ impl State {
         self.event(asker, EventKind::Submitted, action, file, range.clone(), None);
         let zone = match (&op.kind, target) {
             (OpKind::FlushDirectory { .. }, _) => Zone::Directory,
+            // What concerns a segment as a whole concerns its frames.
+            (OpKind::Flush { .. } | OpKind::Allocate { .. }, Ok(inode)) => self.zone(inode, PAGE_BYTES as u64),
             (_, Ok(inode)) => self.zone(inode, range.start),
             _ => file.map_or(Zone::Other, |name| zone_of(name.as_str(), 0, None)),
         };
@@ -219,7 +223,8 @@ impl State {
         let result = Err(IoError::from_errno(op.kind.operation(), libc::EIO));
         let seat = self.seat(seat);
         seat.in_flight += 1;
-        seat.finished.push(Completion { token: op.token, result, buffer: op.kind.into_buffer() });
+        let slot = op.kind.opens();
+        seat.finished.push((Completion { token: op.token, result, buffer: op.kind.into_buffer() }, slot));
     }
 
     /// File, name and bytes of an operation, and whether it is a durable write.
@@ -293,6 +298,9 @@ impl State {
     /// Carries an operation out and hands its completion over.
     pub(super) fn perform(&mut self, flight: Flight) {
         let Flight { asker, op, target, strike } = flight;
+        // Others may have used the budget up since this one was drawn.
+        let strike = strike.filter(|strike| strike.script.is_some() || self.faults.may_corrupt(strike.kind));
+        let slot = op.kind.opens();
         self.echo(asker.number);
         let (_, file, range, _) = self.describe(asker.seat, &op.kind);
         let file = target.ok().map_or(file, |inode| Some(self.inodes[inode].name));
@@ -312,7 +320,7 @@ impl State {
         self.faults.close(strike);
         let kind = if result.is_ok() { EventKind::Completed } else { EventKind::Failed };
         self.event(asker, kind, action, file, range, None);
-        self.seat(asker.seat).finished.push(Completion { token: op.token, result, buffer });
+        self.seat(asker.seat).finished.push((Completion { token: op.token, result, buffer }, slot));
     }
 
     /// The end of a control call: its number, and what strikes it. An error if the backend is dead, or dies of it.

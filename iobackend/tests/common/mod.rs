@@ -5,9 +5,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use iobackend::sim::{SimConfig, SimDisk};
 use iobackend::{
-    Arena, Backend, BackendConfig, Buffer, Completion, DurableWrite, FileName, FileSlot, IoBackend, IoError, Mode, Op,
-    OpKind, OpenMode, open,
+    Arena, BackendConfig, Buffer, Completion, DurableWrite, FileName, FileSlot, IoBackend, IoError, Mode, Op, OpKind,
+    OpenMode, open,
 };
 
 /// Bytes of one transfer: a multiple of every alignment that the crate accepts.
@@ -19,7 +20,7 @@ pub const ARENA_BYTES: usize = BUFFERS * BLOCK;
 
 /// A backend on a directory of its own. Fields are dropped in this order.
 pub struct Bench {
-    pub backend: Backend,
+    pub backend: Box<dyn IoBackend + Send>,
     arena: Arena,
     spare: Vec<Buffer>,
     pub directory: tempfile::TempDir,
@@ -81,7 +82,7 @@ pub fn bench((mode, durable_write): Kind, direct: bool, place: &Path) -> Option<
     config.durable_write = durable_write;
     config.direct = direct;
     match open(&config, &arena) {
-        Ok(backend) => Some(Bench { backend, arena, spare: Vec::new(), directory }),
+        Ok(backend) => Some(Bench { backend: Box::new(backend), arena, spare: Vec::new(), directory }),
         Err(error) if mode == Mode::Sync => panic!("{error}"),
         Err(error) => {
             println!("skipped: {error}");
@@ -90,8 +91,24 @@ pub fn bench((mode, durable_write): Kind, direct: bool, place: &Path) -> Option<
     }
 }
 
-/// Runs a test on a fresh backend of every kind, direct and buffered, in every place.
+/// A simulated one, without faults; the directory stays empty.
+pub fn simulated() -> Bench {
+    let config = SimConfig { depth: DEPTH, file_slots: 4, ..SimConfig::default() };
+    let backend = SimDisk::new(1, config).backend(0);
+    let arena = Arena::new(ARENA_BYTES).unwrap();
+    Bench { backend: Box::new(backend), arena, spare: Vec::new(), directory: tempfile::tempdir().unwrap() }
+}
+
+/// Runs a test on a fresh backend of every kind: the real ones, and the simulated one.
 pub fn every_backend(test: impl Fn(&mut Bench)) {
+    every_real_backend(&test);
+    let mut bench = simulated();
+    println!("{}", bench.backend.info());
+    test(&mut bench);
+}
+
+/// Runs a test on a fresh backend of every real kind, direct and buffered, in every place.
+pub fn every_real_backend(test: impl Fn(&mut Bench)) {
     for place in places() {
         for kind in KINDS {
             for direct in [true, false] {
@@ -117,12 +134,12 @@ pub fn read(file: FileSlot, block: u64, buffer: Buffer) -> OpKind {
     OpKind::Read { file, at, buffer, len }
 }
 
-pub fn submit(backend: &mut Backend, token: u64, kind: OpKind) {
+pub fn submit(backend: &mut Box<dyn IoBackend + Send>, token: u64, kind: OpKind) {
     assert!(backend.submit(Op { token, kind }).is_ok(), "the backend is full");
 }
 
 /// Waits for everything in flight.
-pub fn drain(backend: &mut Backend) -> Vec<Completion> {
+pub fn drain(backend: &mut Box<dyn IoBackend + Send>) -> Vec<Completion> {
     let mut done = Vec::new();
     loop {
         backend.poll(&mut done);
@@ -133,7 +150,7 @@ pub fn drain(backend: &mut Backend) -> Vec<Completion> {
     }
 }
 
-pub fn assert_panics(backend: &mut Backend, kind: OpKind) {
+pub fn assert_panics(backend: &mut Box<dyn IoBackend + Send>, kind: OpKind) {
     let shown = format!("{kind:?}");
     let submitted = AssertUnwindSafe(|| backend.submit(Op { token: 0, kind }).is_ok());
     assert!(catch_unwind(submitted).is_err(), "{shown} was taken");
