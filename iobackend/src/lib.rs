@@ -3,8 +3,8 @@
 //! A shard hands operations to an [`IoBackend`] and collects completions from
 //! it; it never calls the operating system itself. Three things implement the
 //! trait: a ring ([`UringBackend`], with or without a polling kernel thread),
-//! ordinary system calls ([`SyncBackend`]), and whatever a test or a simulator
-//! puts in their place. [`open`] chooses between the real ones.
+//! ordinary system calls ([`SyncBackend`]), and a disk in memory that fails in
+//! every way ([`sim`]). [`open`] chooses between the real ones.
 //!
 //! ```
 //! use iobackend::{Arena, BackendConfig, FileName, FileSlot, IoBackend, OpKind, OpenMode};

@@ -1,7 +1,6 @@
 //! The trait's side of the disk: one backend of possibly several.
 
 use std::io;
-use std::sync::MutexGuard;
 use std::time::Duration;
 
 use super::SimDisk;
@@ -79,18 +78,6 @@ impl SimBackend {
             }
             OpKind::FlushDirectory { .. } => {}
         }
-    }
-
-    /// Starts a control call on a directory or a file.
-    fn control<'a>(
-        &self,
-        state: &mut MutexGuard<'a, State>,
-        action: Action,
-        file: Option<FileName>,
-        zone: Zone,
-        effect: impl FnOnce(&mut State),
-    ) -> io::Result<(Asker, Option<Strike>)> {
-        state.control(self.seat, action, file, zone, effect)
     }
 
     fn held(&self, state: &mut State, file: FileSlot) -> io::Result<(Held, FileName)> {
@@ -191,7 +178,7 @@ impl IoBackend for SimBackend {
     fn list(&mut self, directory: &str) -> io::Result<Vec<String>> {
         let name = FileName::new(directory)?;
         let mut state = self.disk.state();
-        let (asker, strike) = self.control(&mut state, Action::List, Some(name), Zone::Directory, |_| {})?;
+        let (asker, strike) = state.control(self.seat, Action::List, (Some(name), 0), Zone::Directory, |_| {})?;
         let there = state.names.is_directory(directory);
         end(&mut state, asker, Action::List, Some(name), strike)?;
         if there { Ok(state.names.list(directory)) } else { Err(io::Error::from_raw_os_error(libc::ENOENT)) }
@@ -207,7 +194,7 @@ impl IoBackend for SimBackend {
             }
         };
         let action = Action::CreateDirectory;
-        let (asker, strike) = self.control(&mut state, action, Some(name), Zone::Directory, make)?;
+        let (asker, strike) = state.control(self.seat, action, (Some(name), 0), Zone::Directory, make)?;
         if state.lookup(directory).is_some() {
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
         }
@@ -225,7 +212,7 @@ impl IoBackend for SimBackend {
         let held = self.held(&mut state, file);
         let name = held.as_ref().ok().map(|(_, name)| *name);
         let zone = state.zone_of_call(name);
-        let (asker, strike) = self.control(&mut state, Action::Length, name, zone, |_| {})?;
+        let (asker, strike) = state.control(self.seat, Action::Length, (name, 0), zone, |_| {})?;
         end(&mut state, asker, Action::Length, name, strike)?;
         held.map(|(held, _)| state.inodes[held.inode].visible.len)
     }
@@ -241,7 +228,7 @@ impl IoBackend for SimBackend {
                 state.inodes[inode].truncate(len);
             }
         };
-        let (asker, strike) = self.control(&mut state, Action::Truncate, name, zone, cut)?;
+        let (asker, strike) = state.control(self.seat, Action::Truncate, (name, len), zone, cut)?;
         held?;
         cut(&mut state);
         end(&mut state, asker, Action::Truncate, name, strike)
@@ -253,7 +240,7 @@ impl IoBackend for SimBackend {
         let take = |state: &mut State| {
             state.names.files.remove(name);
         };
-        let (asker, strike) = self.control(&mut state, Action::Remove, Some(file), Zone::Directory, take)?;
+        let (asker, strike) = state.control(self.seat, Action::Remove, (Some(file), 0), Zone::Directory, take)?;
         if state.lookup(name).is_none() {
             let errno = if state.names.is_directory(name) { libc::EISDIR } else { libc::ENOENT };
             return Err(io::Error::from_raw_os_error(errno));

@@ -139,7 +139,9 @@ impl State {
         self.machine_event(EventKind::Crashed, Some(FaultKind::PowerCut));
         let flights = std::mem::take(&mut self.flights);
         // First what flushes in flight may have done, so that it does not count for writes in flight.
-        for flight in flights.values() {
+        // What a fault demands to be unflushed is left so.
+        let stays = demand.is_some_and(|demand| matches!(demand.kind, FaultKind::Reordered | FaultKind::EntryLost));
+        for flight in flights.values().filter(|_| !stays) {
             self.perhaps_flush(flight);
         }
         for (_, flight) in flights {

@@ -139,10 +139,13 @@ impl State {
         let left: Vec<_> =
             self.flights.iter().filter(|(_, flight)| flight.asker.seat == id).map(|(at, _)| *at).collect();
         for at in left {
-            if let Some(flight) = self.flights.remove(&at)
-                && self.crashes.coin()
-            {
+            let Some(flight) = self.flights.remove(&at) else {
+                continue;
+            };
+            if self.crashes.coin() {
                 self.perform(flight);
+            } else {
+                self.faults.close(flight.strike);
             }
         }
         self.seats.remove(&id);
@@ -323,14 +326,14 @@ impl State {
         self.seat(asker.seat).finished.push((Completion { token: op.token, result, buffer }, slot));
     }
 
-    /// The end of a control call: its number, and what strikes it. An error if the backend is dead, or dies of it.
+    /// The start of a control call: its number, and what strikes it. An error if the backend is dead, or dies of it.
     ///
     /// Struck down half-way, the call has taken effect or not; `effect` is that effect without any durability.
     pub(super) fn control(
         &mut self,
         seat: u32,
         action: Action,
-        file: Option<FileName>,
+        (file, len): (Option<FileName>, u64),
         zone: Zone,
         effect: impl FnOnce(&mut Self),
     ) -> io::Result<(Asker, Option<Strike>)> {
@@ -338,7 +341,7 @@ impl State {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
         let asker = self.ask(seat);
-        self.event(asker, EventKind::Submitted, action, file, 0..0, None);
+        self.event(asker, EventKind::Submitted, action, file, 0..len, None);
         match self.faults.choose(asker.number, action, false, zone) {
             Some(strike) if strike.kind.is_crash() => {
                 if self.crashes.coin() {
