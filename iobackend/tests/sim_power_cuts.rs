@@ -310,3 +310,20 @@ fn an_image_is_what_was_flushed_or_what_is_seen() {
     assert_eq!(rig.disk.files(), ["data"]);
     assert_eq!(rig.disk.fired_of(FaultKind::OlderCopy), 1);
 }
+
+#[test]
+fn what_a_dropped_backend_left_in_flight_has_happened_or_never_will() {
+    let mut happened = 0;
+    for seed in SEEDS {
+        let mut rig = Rig::with_file(seed, "data", 1);
+        rig.leave(0, 6, true);
+        rig.reconnect();
+        let now = rig.block("data", 0);
+        assert!(now == [0; BLOCK] || now == [6; BLOCK]);
+        assert_eq!(rig.disk.next_due(), None);
+        rig.disk.advance_to(10_000_000_000);
+        assert_eq!(rig.block("data", 0), now, "it came later");
+        happened += u32::from(now[0] == 6);
+    }
+    assert!((20..180).contains(&happened), "{happened} of 200");
+}
