@@ -12,7 +12,12 @@ pub(crate) const HEADER_BYTES: usize = size_of::<u64>();
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
 
-/// Zeroed memory that begins with a cache line, freed when dropped.
+/// Blocks of this size and above are mapped, not allocated: an allocator that was given back a block of
+/// the size takes the next one from its heap, and writes all of its zeroes. A client that attached to a shard
+/// waited 3 ms for that.
+const MAPPED_BYTES_MIN: usize = 1 << 20;
+
+/// Zeroed memory that begins with a cache line, freed when dropped. Large memory costs nothing until it is touched.
 ///
 /// The beginning matters: 64-byte items that lie across two lines each have the producer write a
 /// line that the consumer still reads, and cost a third more.
@@ -36,13 +41,10 @@ impl Lines {
     /// If they do not fit the address space.
     pub(crate) fn new<T>(count: usize) -> Self {
         // Aligned by hand: asked for a line's alignment, the allocator would write the zeroes.
-        // As it is, it maps a large block freshly, and the kernel zeroes pages when first touched.
         let bytes = size_of::<T>().checked_mul(count).and_then(|bytes| bytes.checked_add(LINE_BYTES));
         let layout = bytes.and_then(|bytes| Layout::from_size_align(bytes, align_of::<T>()).ok());
         let layout = layout.expect("a ring must fit the address space");
-        // SAFETY: the size is not 0, but a line at least.
-        let allocated = unsafe { alloc::alloc_zeroed(layout) };
-        let Some(allocated) = NonNull::new(allocated) else { alloc::handle_alloc_error(layout) };
+        let Some(allocated) = NonNull::new(obtain(layout)) else { alloc::handle_alloc_error(layout) };
         // SAFETY: less than a line beyond the beginning, which is within the block.
         let start = unsafe { allocated.add(allocated.align_offset(LINE_BYTES)) };
         Self { start, allocated, layout }
@@ -56,9 +58,40 @@ impl Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout.
-        unsafe { alloc::dealloc(self.allocated.as_ptr(), self.layout) };
+        // SAFETY: obtained in `new` with this layout, and nothing refers to it any more.
+        unsafe { give_back(self.allocated, self.layout) };
     }
+}
+
+/// Zeroed memory of a layout that is not empty; null if there is none.
+fn obtain(layout: Layout) -> *mut u8 {
+    debug_assert!(layout.size() > 0);
+    #[cfg(all(unix, not(miri)))]
+    if layout.size() >= MAPPED_BYTES_MIN {
+        // SAFETY: an anonymous private mapping where the kernel likes touches no memory that anything else uses.
+        let address = unsafe {
+            let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
+            libc::mmap(std::ptr::null_mut(), layout.size(), access, kind, -1, 0)
+        };
+        return if address == libc::MAP_FAILED { std::ptr::null_mut() } else { address.cast() };
+    }
+    // SAFETY: the size is not 0, but a line at least.
+    unsafe { alloc::alloc_zeroed(layout) }
+}
+
+/// # Safety
+///
+/// The memory must be of [`obtain`] with this layout, and unreachable.
+unsafe fn give_back(memory: NonNull<u8>, layout: Layout) {
+    #[cfg(all(unix, not(miri)))]
+    if layout.size() >= MAPPED_BYTES_MIN {
+        // SAFETY: mapped with this size, by contract.
+        let result = unsafe { libc::munmap(memory.as_ptr().cast(), layout.size()) };
+        debug_assert_eq!(result, 0, "munmap of a mapping of our own failed");
+        return;
+    }
+    // SAFETY: allocated with this layout, by contract.
+    unsafe { alloc::dealloc(memory.as_ptr(), layout) };
 }
 
 /// A block of bytes, zeroed, of which two threads use different parts.
