@@ -7,8 +7,8 @@
 //! - the region is unmapped only after every buffer, the arena and every
 //!   backend that registered it are gone: each holds a reference to it.
 //!
-//! There is no way to give a buffer back to its arena: what is carved at start
-//! is all there will be.
+//! There is no way to give one buffer back to its arena: what is carved at start
+//! is all there will be, until all of it is gone.
 
 use std::fmt;
 use std::io;
@@ -47,7 +47,7 @@ impl Arena {
     }
 
     /// Carves the next `bytes` bytes, rounded up to a multiple of
-    /// [`BUFFER_ALIGNMENT`]; the buffer is that long and zeroed. `None` if
+    /// [`BUFFER_ALIGNMENT`]; the buffer is that long, and zeroed unless the arena was [reclaimed](Self::reclaim). `None` if
     /// fewer remain, or if `bytes` is zero.
     pub fn take(&mut self, bytes: usize) -> Option<Buffer> {
         let len = bytes.checked_next_multiple_of(BUFFER_ALIGNMENT)?;
@@ -59,6 +59,17 @@ impl Arena {
         let start = unsafe { self.region.start.add(self.taken) };
         self.taken += len;
         Some(Buffer { start, len, region: Arc::clone(&self.region) })
+    }
+
+    /// Begins anew, if every buffer and every backend that registered the memory is gone; says whether. For who opens and closes
+    /// engines by the thousand: mapping and touching takes longer than most of what a short run does. Buffers
+    /// then hold what was in them.
+    pub fn reclaim(&mut self) -> bool {
+        let alone = Arc::get_mut(&mut self.region).is_some();
+        if alone {
+            self.taken = 0;
+        }
+        alone
     }
 
     /// Bytes that [`take`](Self::take) can still give.
@@ -282,6 +293,19 @@ mod tests {
         assert!(all.as_ptr().addr().is_multiple_of(HUGE_PAGE_BYTES));
         all.fill(7);
         assert_eq!(all[2 * HUGE_PAGE_BYTES - 1], 7);
+    }
+
+    #[test]
+    fn memory_is_carved_anew_only_when_nobody_has_any_of_it() {
+        let mut arena = Arena::new(2 * BUFFER_ALIGNMENT).unwrap();
+        let first = arena.take(BUFFER_ALIGNMENT).unwrap();
+        let second = arena.take(BUFFER_ALIGNMENT).unwrap();
+        drop(first);
+        assert!(!arena.reclaim());
+        assert!(arena.take(1).is_none());
+        drop(second);
+        assert!(arena.reclaim());
+        assert_eq!(arena.remaining(), 2 * BUFFER_ALIGNMENT);
     }
 
     #[test]

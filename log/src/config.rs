@@ -72,13 +72,13 @@ impl LogBuffers {
     #[must_use]
     pub fn take(arena: &mut Arena) -> Option<LogBuffers> {
         let mut many = |count: usize, bytes: usize| (0..count).map(|_| arena.take(bytes)).collect::<Option<Vec<_>>>();
-        Some(LogBuffers {
-            frames: many(FRAME_BUFFERS, FRAME_BYTES_MAX)?,
-            reads: many(READS_IN_FLIGHT, FRAME_BYTES_MAX)?,
-            seals: many(SEALING_MAX, FOOTER_SLICE_BYTES)?,
-            zeros: arena.take(ZERO_SLICE_BYTES_MAX)?,
-            block: arena.take(BLOCK_BYTES)?,
-        })
+        let frames = many(FRAME_BUFFERS, FRAME_BYTES_MAX)?;
+        let reads = many(READS_IN_FLIGHT, FRAME_BYTES_MAX)?;
+        let seals = many(SEALING_MAX, FOOTER_SLICE_BYTES)?;
+        let mut zeros = arena.take(ZERO_SLICE_BYTES_MAX)?;
+        // An arena that was used before is not zeroed.
+        zeros.fill(0);
+        Some(LogBuffers { frames, reads, seals, zeros, block: arena.take(BLOCK_BYTES)? })
     }
 }
 
