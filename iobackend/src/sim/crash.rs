@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::{Content, PAGE_BYTES, Page, SECTORS, bytes_of, page_of, sector_range, spliced};
-use super::faults::{FaultKind, ScriptState, Strike};
+use super::faults::{FaultKind, Script, ScriptState, Strike};
 use super::inode::{Inode, Version};
 use super::names::Names;
 use super::random::Rng;
@@ -45,16 +45,13 @@ struct Demand {
 }
 
 impl State {
-    /// A fault takes the machine or the process down, at an operation that is in flight.
+    /// A fault that [can](Self::can_demand) takes the machine or the process down, at an operation that is in flight.
     pub(super) fn strike_down(&mut self, asker: Asker, action: Action, file: Option<FileName>, strike: Strike) {
         let demand = Demand { kind: strike.kind, write: asker.number };
-        if !self.can_demand(demand) {
-            self.faults.end(strike, false);
-            return;
-        }
         if let Some(index) = strike.script {
             self.faults.scripts[index].2 = ScriptState::Fired;
         }
+        self.faults.strikes.push(Script { at: asker.number, fault: strike.kind });
         // It is counted by the cut, with all else that the cut does.
         self.event(asker, EventKind::Struck, action, file, 0..0, Some(strike.kind));
         if strike.kind == FaultKind::Kill {
@@ -67,7 +64,7 @@ impl State {
     }
 
     /// Whether a power cut can end as a fault demands.
-    fn can_demand(&self, demand: Demand) -> bool {
+    pub(super) fn can_demand(&self, kind: FaultKind, write: u64) -> bool {
         let in_flight = self.flights.values().filter_map(|flight| match &flight.op.kind {
             OpKind::Write { at, buffer, len, .. } => Some((flight, *at, &buffer[..*len])),
             _ => None,
@@ -75,9 +72,9 @@ impl State {
         let leaves_trace = |(flight, at, bytes): &(&Flight, u64, &[u8])| {
             flight.target.is_ok_and(|inode| self.inodes[inode].would_change(*at, bytes))
         };
-        match demand.kind {
+        match kind {
             FaultKind::TornAtSector | FaultKind::TornInSector => {
-                in_flight.filter(leaves_trace).any(|(flight, ..)| flight.asker.number == demand.write)
+                in_flight.filter(leaves_trace).any(|(flight, ..)| flight.asker.number == write)
             }
             FaultKind::Reordered => {
                 let mut writes: BTreeSet<u64> =
@@ -311,6 +308,23 @@ impl State {
         self.faults.injure(FaultKind::FileLost, name, 0..len, time, true);
         self.faults.count(FaultKind::FileLost);
         self.machine_event(EventKind::Struck, Some(FaultKind::FileLost));
+        true
+    }
+
+    /// Has two files change places, durably.
+    pub(super) fn swap(&mut self, one: &str, other: &str) -> bool {
+        let (Some(first), Some(second)) = (self.lookup(one), self.lookup(other)) else {
+            return false;
+        };
+        let time = self.now;
+        for inode in [first, second] {
+            let Inode { name, visible, .. } = &self.inodes[inode];
+            let (name, len) = (*name, visible.len);
+            self.faults.injure(FaultKind::MisdirectedWrite, name, 0..len, time, true);
+        }
+        let names = (self.inodes[first].name, self.inodes[second].name);
+        self.inodes.swap(first, second);
+        (self.inodes[first].name, self.inodes[second].name) = names;
         true
     }
 

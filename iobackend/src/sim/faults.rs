@@ -262,6 +262,8 @@ pub(super) struct Faults {
     pub(super) scripts: Vec<(Script, u64, ScriptState)>,
     pub(super) fired: [u64; KINDS],
     pub(super) injuries: Vec<Injury>,
+    /// What struck which operation.
+    pub(super) strikes: Vec<Script>,
     /// Faults that corrupt, so far, and how many there may be by rate.
     corruptions: u32,
     corruptions_max: u32,
@@ -275,6 +277,7 @@ impl Faults {
             scripts: Vec::new(),
             fired: [0; KINDS],
             injuries: Vec::new(),
+            strikes: Vec::new(),
             corruptions: 0,
             corruptions_max,
             rng,

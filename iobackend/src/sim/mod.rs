@@ -257,6 +257,12 @@ impl SimDisk {
         self.state().faults.fired[kind as usize]
     }
 
+    /// The faults that struck an operation, each as a script over the operations of the disk's whole life.
+    #[must_use]
+    pub fn strikes(&self) -> Vec<Script> {
+        self.state().faults.strikes.clone()
+    }
+
     /// All that was done to bytes, in order.
     #[must_use]
     pub fn injuries(&self) -> Vec<Injury> {
@@ -311,6 +317,16 @@ impl SimDisk {
         let mut bytes = vec![0; content.len as usize];
         content.read(0, &mut bytes);
         Some(bytes)
+    }
+
+    /// What a reader sees of a part of a file; `None` if it has no such part.
+    #[must_use]
+    pub fn peek(&self, name: &str, at: u64, len: usize) -> Option<Vec<u8>> {
+        let state = self.state();
+        let content = &state.inodes[state.lookup(name)?].visible;
+        let mut bytes = vec![0; len];
+        content.read(at, &mut bytes);
+        (at + len as u64 <= content.len).then_some(bytes)
     }
 
     /// A file's length.
@@ -387,5 +403,11 @@ impl SimDisk {
     #[must_use]
     pub fn lose_file(&self, name: &str) -> bool {
         self.state().lose(name)
+    }
+
+    /// Has two files change places. False if one of them is not there.
+    #[must_use]
+    pub fn swap_files(&self, one: &str, other: &str) -> bool {
+        self.state().swap(one, other)
     }
 }

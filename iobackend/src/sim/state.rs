@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::SimConfig;
 use super::content::PAGE_BYTES;
-use super::faults::{FaultKind, Faults, Strike};
+use super::faults::{FaultKind, Faults, Script, Strike};
 use super::inode::Inode;
 use super::names::Names;
 use super::random::Rng;
@@ -217,7 +217,11 @@ impl State {
         if let Some(strike) = slow {
             self.struck(asker, action, file, range, strike, true);
         } else if let Some(strike) = crash {
-            self.strike_down(asker, action, file, strike);
+            if self.can_demand(strike.kind, asker.number) {
+                self.strike_down(asker, action, file, strike);
+            } else {
+                self.faults.end(strike, false);
+            }
         }
     }
 
@@ -269,6 +273,7 @@ impl State {
     ) {
         self.faults.end(strike, hit);
         if hit {
+            self.faults.strikes.push(Script { at: asker.number, fault: strike.kind });
             self.event(asker, EventKind::Struck, action, file, range, Some(strike.kind));
         }
     }
@@ -344,11 +349,15 @@ impl State {
         self.event(asker, EventKind::Submitted, action, file, 0..len, None);
         match self.faults.choose(asker.number, action, false, zone) {
             Some(strike) if strike.kind.is_crash() => {
-                if self.crashes.coin() {
-                    effect(self);
+                if self.can_demand(strike.kind, asker.number) {
+                    if self.crashes.coin() {
+                        effect(self);
+                    }
+                    self.strike_down(asker, action, file, strike);
+                    return Err(io::Error::from_raw_os_error(libc::EIO));
                 }
-                self.strike_down(asker, action, file, strike);
-                if self.down.is_some() { Err(io::Error::from_raw_os_error(libc::EIO)) } else { Ok((asker, None)) }
+                self.faults.end(strike, false);
+                Ok((asker, None))
             }
             strike => Ok((asker, strike)),
         }
