@@ -29,7 +29,7 @@ pub(crate) fn recover_logs<P: Place>(
         let engine = manifest.engine;
         let recovered =
             log::recover(&mut cold.backend, &mut cold.buffer, log as u16, engine, *frontier, &mut |reading| {
-                told(reading)
+                told(reading);
             });
         recovered.map_err(Error::from)
     };
