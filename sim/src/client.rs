@@ -1,0 +1,326 @@
+//! A client in the simulation: it sends what its plan says, takes answers, and holds them against the model.
+
+use crate::coverage::Coverage;
+use crate::engine::{Engine, Rung};
+use crate::model::{Life, Model};
+use crate::payload::{self, Identity, PAYLOAD_MIN};
+use crate::plan::{Action, Expected, Place};
+use crate::sent::{Allowed, Sent, What, stream_name};
+use kernel::{StreamId, TenantId};
+use shard::limits::READ_BYTES_MAX;
+use shard::wire::{Reply, Request};
+use shard::{ClientPort, port};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A thread's way to the shards, with what it is owed.
+pub(crate) struct SimClient {
+    ports: Vec<Option<ClientPort>>,
+    rung: Rung,
+    window: usize,
+    pub(crate) pending: BTreeMap<u64, Sent>,
+    pub(crate) steps: VecDeque<Action>,
+    next_token: u64,
+    /// It does nothing before this time.
+    pub(crate) pause_until: u64,
+    parked: bool,
+}
+
+/// What came of an attempt to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// A request was sent.
+    Sent,
+    /// The step needed none, or was put off: go on with the next.
+    Skipped,
+    /// There is no room; try again later.
+    Full,
+}
+
+impl SimClient {
+    pub(crate) fn new(shards: u16, window: u16) -> SimClient {
+        SimClient {
+            ports: (0..shards).map(|_| None).collect(),
+            rung: Rung::new(),
+            window: window.into(),
+            pending: BTreeMap::new(),
+            steps: VecDeque::new(),
+            next_token: 1,
+            pause_until: 0,
+            parked: false,
+        }
+    }
+
+    pub(crate) fn port(&mut self, shard: u16) -> Option<&mut ClientPort> {
+        self.ports[usize::from(shard)].as_mut()
+    }
+
+    pub(crate) fn ports_mut(&mut self) -> impl Iterator<Item = &mut ClientPort> {
+        self.ports.iter_mut().flatten()
+    }
+
+    pub(crate) fn has_replies(&self) -> bool {
+        self.ports.iter().flatten().any(|port| !port.replies.is_empty())
+    }
+
+    /// Whether and when it does something: sends, takes, or finds that it can sleep.
+    pub(crate) fn due(&self, now: u64) -> Option<u64> {
+        if self.parked {
+            return self.rung.is_rung().then_some(now);
+        }
+        if self.pending.is_empty() && self.steps.is_empty() {
+            return None;
+        }
+        Some(now.max(self.pause_until))
+    }
+
+    /// Takes what was answered; `told` gets each answer with its request.
+    pub(crate) fn take(
+        &mut self,
+        allowed: Allowed,
+        model: &mut Model,
+        coverage: &mut Coverage,
+        mut told: impl FnMut(u64, &Sent, &Reply),
+    ) {
+        if std::mem::take(&mut self.parked) {
+            self.rung.wake();
+        }
+        let SimClient { ports, pending, .. } = self;
+        for port in ports.iter_mut().flatten() {
+            let (_, with_data) = port.take(|reply: Reply, data| match pending.remove(&reply.token) {
+                Some(sent) => {
+                    told(reply.token, &sent, &reply);
+                    coverage.answer(sent.answered(&reply, data, allowed, model));
+                }
+                None => model.violate(format!("an answer to token {}, which was answered or never sent", reply.token)),
+            });
+            if with_data {
+                port.shard.ring();
+            }
+        }
+    }
+
+    /// The token of the request that was sent last.
+    pub(crate) fn last_token(&self) -> u64 {
+        self.next_token - 1
+    }
+
+    /// Sleeps if it has nothing to do but wait, as a waiting client does.
+    pub(crate) fn rest(&mut self) {
+        let waits = !self.pending.is_empty() && (self.steps.is_empty() || self.pending.len() >= self.window);
+        if waits {
+            self.rung.park();
+            self.parked = !self.has_replies();
+            if !self.parked {
+                self.rung.wake();
+            }
+        }
+    }
+
+    /// Sends the next step of the plan.
+    pub(crate) fn send_next(&mut self, engine: &mut Engine, model: &mut Model, now: u64) -> Sending {
+        let Some(&action) = self.steps.front() else {
+            return Sending::Full;
+        };
+        match action {
+            Action::Pause(ns) => self.pause_until = now + ns,
+            Action::Detach => self.detach(),
+            _ => {
+                let (what, done) = resolve(action, model, engine.placement.shards());
+                let sending = match what {
+                    Some(what) => self.send(what, action, engine, model),
+                    None => Sending::Skipped,
+                };
+                if sending == Sending::Full || !done && sending == Sending::Sent {
+                    return sending;
+                }
+                self.steps.pop_front();
+                return sending;
+            }
+        }
+        self.steps.pop_front();
+        Sending::Skipped
+    }
+
+    /// Sends a request, if its shard has room for it.
+    pub(crate) fn send(&mut self, what: What, action: Action, engine: &mut Engine, model: &mut Model) -> Sending {
+        let shard = shard_of(&what, action, engine, model);
+        let in_flight = self.pending.values().filter(|sent| sent.shard == shard).count();
+        if in_flight >= self.window || !self.attach(shard, engine) {
+            return Sending::Full;
+        }
+        let Some(port) = &mut self.ports[usize::from(shard)] else {
+            unreachable!("it is attached");
+        };
+        let (names, payloads) = (Names::of(&what, model), payloads(&what, action));
+        let records: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+        let request = request(&what, &names, &records);
+        let Ok(out) = port.requests.reserve(request.encoded_bytes()) else {
+            if let What::Append { append, .. } = what {
+                model.void(append);
+            }
+            return Sending::Full;
+        };
+        request.encode(self.next_token, out);
+        port.requests.commit();
+        port.requests.publish();
+        port.shard.ring();
+        self.pending.insert(self.next_token, Sent::new(what, shard, model));
+        self.next_token += 1;
+        Sending::Sent
+    }
+
+    pub(crate) fn attach(&mut self, shard: u16, engine: &mut Engine) -> bool {
+        let place = &mut self.ports[usize::from(shard)];
+        if place.is_none() {
+            let (ours, theirs) = port(self.window, engine.doorbell(shard), Arc::clone(&self.rung.bell));
+            if !engine.attach(shard, theirs) {
+                return false;
+            }
+            *place = Some(ours);
+        }
+        true
+    }
+
+    /// Leaves all shards, whatever they owe: nobody will ever know what became of that.
+    pub(crate) fn detach(&mut self) {
+        self.pending.clear();
+        for port in self.ports.iter_mut().filter_map(Option::take) {
+            let bell = Arc::clone(&port.shard);
+            drop(port);
+            bell.ring();
+        }
+    }
+}
+
+/// What a step comes to now: a request, or none; and whether the step is done with it, or waits for what the request makes.
+fn resolve(action: Action, model: &mut Model, shards: u16) -> (Option<What>, bool) {
+    let made = |model: &mut Model, place: Place| match model.tenant(place.tenant).life {
+        None | Some(Life::Asked) => Err(What::CreateTenant(place.tenant)),
+        Some(Life::Here) => match model.stream_named(place.tenant, place.stream) {
+            Some(stream) => Ok(stream),
+            None => Err(What::CreateStream(place)),
+        },
+        // Its name stays taken: the step goes to nobody.
+        Some(Life::Dying | Life::Deleted) => Err(What::Head { tenant: place.tenant, stream: 1 }),
+    };
+    let with = |model: &mut Model, place: Place, what: &dyn Fn(&mut Model, u32) -> What| match made(model, place) {
+        Ok(stream) => (Some(what(model, stream)), true),
+        // Asked for once, and the step is over if it would wait: others may follow that find it made.
+        Err(other) => (Some(other), true),
+    };
+    match action {
+        Action::Append { place, count, expected, .. } => with(model, place, &|model, stream| {
+            let certain = model.stream(place.tenant, stream).map_or(0, |stream| stream.certain);
+            let expected = match expected {
+                Expected::Any => None,
+                Expected::Next => Some(certain),
+                Expected::Wrong => Some(certain + 1_000_000),
+            };
+            What::Append { append: model.send(place.tenant, stream, count), tenant: place.tenant, stream, expected }
+        }),
+        Action::Read { place, back, max } => with(model, place, &|model, stream| {
+            let certain = model.stream(place.tenant, stream).map_or(0, |stream| stream.certain);
+            What::Read { tenant: place.tenant, stream, from: certain.saturating_sub(back.into()), max: max.into() }
+        }),
+        Action::Head(place) => with(model, place, &|_, stream| What::Head { tenant: place.tenant, stream }),
+        Action::DeleteStream(place) => {
+            with(model, place, &|_, stream| What::DeleteStream { tenant: place.tenant, stream })
+        }
+        Action::Resolve(place) => (Some(What::Resolve(place)), true),
+        Action::ListTenants(shard) => ((shard < shards).then_some(What::ListTenants), true),
+        Action::ListStreams(tenant) => (Some(What::ListStreams(tenant)), true),
+        Action::CreateTenant(tenant) => (Some(What::CreateTenant(tenant)), true),
+        Action::CreateStream(place) => (Some(What::CreateStream(place)), true),
+        Action::DeleteTenant(tenant) => {
+            let here = model.tenant(tenant).life == Some(Life::Here);
+            (here.then_some(What::DeleteTenant(tenant)), true)
+        }
+        Action::Detach | Action::Pause(_) => (None, true),
+    }
+}
+
+fn shard_of(what: &What, action: Action, engine: &Engine, model: &Model) -> u16 {
+    let owner = |tenant: u8| engine.placement.shard_of(model.tenants[usize::from(tenant)].id.0);
+    match (what, action) {
+        (What::ListTenants, Action::ListTenants(shard)) => shard,
+        (What::ListTenants, _) => 0,
+        (&What::Append { tenant, .. }, _)
+        | (&What::Read { tenant, .. }, _)
+        | (&What::Head { tenant, .. }, _)
+        | (&What::DeleteStream { tenant, .. }, _)
+        | (&What::ListStreams(tenant) | &What::CreateTenant(tenant) | &What::DeleteTenant(tenant), _) => owner(tenant),
+        (&What::Resolve(place) | &What::CreateStream(place), _) => owner(place.tenant),
+    }
+}
+
+/// The names that a request goes by.
+struct Names {
+    tenant: String,
+    stream: String,
+    id: TenantId,
+}
+
+impl Names {
+    fn of(what: &What, model: &Model) -> Names {
+        let (tenant, stream) = match *what {
+            What::Resolve(place) | What::CreateStream(place) => (place.tenant, place.stream),
+            What::Append { tenant, .. }
+            | What::Read { tenant, .. }
+            | What::Head { tenant, .. }
+            | What::DeleteStream { tenant, .. }
+            | What::ListStreams(tenant)
+            | What::CreateTenant(tenant)
+            | What::DeleteTenant(tenant) => (tenant, 0),
+            What::ListTenants => (0, 0),
+        };
+        let tenant = &model.tenants[usize::from(tenant)];
+        Names { tenant: tenant.name.clone(), stream: stream_name(stream), id: tenant.id }
+    }
+}
+
+fn request<'a>(what: &What, names: &'a Names, records: &'a [&'a [u8]]) -> Request<'a> {
+    let (tenant, name) = (names.id, names.tenant.as_str());
+    match *what {
+        What::Append { stream, expected, .. } => {
+            Request::Append { tenant, stream: StreamId(stream), expected, records }
+        }
+        What::Read { stream, from, max, .. } => {
+            Request::Read { tenant, stream: StreamId(stream), from, records_max: max, bytes_max: READ_BYTES_MAX }
+        }
+        What::Head { stream, .. } => Request::Head { tenant, stream: StreamId(stream) },
+        What::Resolve(_) => Request::Resolve { tenant: name, name: &names.stream },
+        What::ListTenants => Request::ListTenants { after: None },
+        What::ListStreams(_) => Request::ListStreams { tenant: name, after: kernel::CATALOG },
+        What::CreateTenant(_) => Request::CreateTenant { name },
+        What::CreateStream(_) => Request::CreateStream { tenant: name, name: &names.stream },
+        What::DeleteStream { stream, .. } => Request::DeleteStream { tenant, stream: StreamId(stream) },
+        What::DeleteTenant(_) => Request::DeleteTenant { tenant: name },
+    }
+}
+
+/// The payloads of an append: of up to the plan's length, each another.
+fn payloads(what: &What, action: Action) -> Vec<Vec<u8>> {
+    let (&What::Append { append, .. }, Action::Append { count, bytes, .. }) = (what, action) else {
+        return Vec::new();
+    };
+    let payload = |index: u16| {
+        let shorter = u32::from(index) * 7 + append % 13;
+        let mut payload = vec![0; (bytes.saturating_sub(shorter) as usize).max(PAYLOAD_MIN)];
+        payload::write(Identity { append, index }, &mut payload);
+        payload
+    };
+    (0..count).map(payload).collect()
+}
+
+impl SimClient {
+    /// Whether it has sent everything, and was answered.
+    pub(crate) fn is_done(&self) -> bool {
+        self.steps.is_empty() && self.pending.is_empty()
+    }
+
+    /// Does nothing before a time.
+    pub(crate) fn busy(&mut self, until: u64) {
+        self.pause_until = self.pause_until.max(until);
+    }
+}

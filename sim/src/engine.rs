@@ -1,0 +1,210 @@
+//! An open engine in the simulation: shards, router and manifest, stepped by hand as the runtime's threads step theirs.
+//!
+//! The parking protocol is the runtime's (`runtime/src/shard_thread.rs`): announce, look once more, sleep until a doorbell, a
+//! completion, or the time that the turn named. So a doorbell that is not rung, or a time that is not named, leaves a shard
+//! asleep here as it would there.
+
+use crate::memory;
+use iobackend::sim::{Rng, SimBackend, SimDisk};
+use kernel::Limits;
+use log::format::manifest::Manifest;
+use log::format::segment::Base;
+use log::limits::{ARENA_BYTES, SEGMENT_BYTES_MIN};
+use log::{Log, LogBuffers, LogConfig, SCAN_BUFFER_BYTES};
+use recovery::{Cold, Opened, Opening, Place, RecoveryReport};
+use router::{Placement, Router};
+use shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
+use shard::{Control, Progress, Shard, ShardPort};
+use spsc::Doorbell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The lane of the opening's and the closing's backends in the disk's trace; a shard's lane is its number.
+pub(crate) const COLD_LANE: u16 = u16::MAX;
+
+/// A bell that notes that it was rung.
+#[derive(Clone, Debug)]
+pub(crate) struct Rung {
+    flag: Arc<AtomicBool>,
+    pub(crate) bell: Arc<Doorbell>,
+}
+
+impl Rung {
+    pub(crate) fn new() -> Rung {
+        let flag = Arc::new(AtomicBool::new(false));
+        let rung = Arc::clone(&flag);
+        Rung { flag, bell: Arc::new(Doorbell::new(move || rung.store(true, Ordering::Relaxed))) }
+    }
+
+    pub(crate) fn is_rung(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+
+    /// Announces sleep; what was published before rings for nobody, so look once more.
+    pub(crate) fn park(&self) {
+        self.flag.store(false, Ordering::Relaxed);
+        self.bell.prepare_park();
+    }
+
+    pub(crate) fn wake(&self) {
+        self.bell.cancel_park();
+        self.flag.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What a shard's thread would be doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// About to step the shard, not before this time.
+    Awake(u64),
+    /// Asleep, until this time at the latest.
+    Parked(Option<u64>),
+}
+
+/// A shard where its thread would be.
+pub(crate) struct Seat {
+    pub(crate) shard: Shard<SimBackend>,
+    rung: Rung,
+    rest: Rest,
+}
+
+impl Seat {
+    /// When the shard is to be stepped next, if nothing else wakes it: now, if it is due.
+    pub(crate) fn due(&mut self, now: u64) -> Option<u64> {
+        match self.rest {
+            Rest::Awake(at) => Some(at.max(now)),
+            Rest::Parked(_) if self.rung.is_rung() => Some(now),
+            Rest::Parked(until) => {
+                let completion = self.shard.backend_mut().next_due();
+                completion.into_iter().chain(until).min().map(|at| at.max(now))
+            }
+        }
+    }
+
+    /// A turn, and what the thread does after it: works on, looks again soon, or sleeps.
+    pub(crate) fn step(&mut self, now: u64, clock: u64, rng: &mut Rng) -> Progress {
+        if matches!(self.rest, Rest::Parked(_)) {
+            self.rung.wake();
+        }
+        let progress = self.shard.turn(clock);
+        self.rest = if progress.worked {
+            Rest::Awake(now + 100 + rng.below(2_000))
+        } else if rng.chance(400_000) {
+            // It spins, or yields.
+            Rest::Awake(now + 1_000 + rng.below(30_000))
+        } else {
+            self.rung.park();
+            let input = !progress.blocked && self.shard.has_input();
+            if input {
+                self.rung.wake();
+                Rest::Awake(now)
+            } else {
+                let until = progress.wake_at.filter(|_| !progress.in_flight);
+                Rest::Parked(until.map(|at| now + at.saturating_sub(clock)))
+            }
+        };
+        progress
+    }
+}
+
+/// The simulated disk as a place of a data directory.
+pub(crate) struct SimPlace(pub(crate) SimDisk);
+
+impl Place for SimPlace {
+    type Backend = SimBackend;
+
+    fn cold(&self) -> Result<Cold<SimBackend>, recovery::Error> {
+        let buffer = memory::carve(SCAN_BUFFER_BYTES, log::scan_buffer).map_err(recovery::Error::Memory)?;
+        Ok(Cold::new(self.0.backend(COLD_LANE), buffer))
+    }
+
+    fn threads(&self) -> usize {
+        1
+    }
+}
+
+/// An opening.
+pub(crate) struct Engine {
+    pub(crate) seats: Vec<Seat>,
+    router: Router<Control>,
+    pub(crate) placement: Placement,
+    manifest: Manifest,
+    pub(crate) report: RecoveryReport,
+    /// Of the shards' states as they were recovered.
+    pub(crate) state_hashes: Vec<[u8; 32]>,
+    pub(crate) incarnation: [u8; 16],
+    place: SimPlace,
+}
+
+impl Engine {
+    /// Opens the directory on a disk. `clock` is the wall clock less the disk's.
+    pub(crate) fn open(disk: &SimDisk, shards: u16, clock: impl Fn(u64) -> u64) -> Result<Engine, String> {
+        let place = SimPlace(disk.clone());
+        let limits = Limits {
+            record_bytes_max: 1 << 20,
+            batch_bytes_max: REQUEST_PAYLOAD_MAX,
+            batch_records_max: REQUEST_RECORDS_MAX,
+            ..Limits::default()
+        };
+        let opening = Opening { shards, places: &[], limits, watch: &|_| {} };
+        let opened = recovery::open(&place, &opening).map_err(|error| error.to_string())?;
+        let Opened { manifest, placement, incarnation, shards, report } = opened;
+        let state_hashes = shards.iter().map(|(state, _)| state.kernel.state_hash()).collect();
+        let (mut seats, mut inboxes) = (Vec::new(), Vec::new());
+        for (log, (state, start)) in shards.into_iter().enumerate() {
+            let config = LogConfig {
+                log: log as u16,
+                engine: manifest.engine,
+                incarnation,
+                segment_bytes: SEGMENT_BYTES_MIN,
+                frame_cap: 1 << 20,
+                durable: true,
+            };
+            let buffers = memory::carve(ARENA_BYTES, LogBuffers::take).map_err(|error| error.to_string())?;
+            let log = Log::open(disk.backend(log as u16), buffers, config, start, clock(disk.now()));
+            let mut log = log.map_err(|error| error.to_string())?;
+            for (slot, stream) in (0..).zip(state.streams) {
+                log.add_stream(slot, stream);
+            }
+            let (tx, rx) = router::inbox();
+            let rung = Rung::new();
+            inboxes.push((tx, Arc::clone(&rung.bell)));
+            let shard = Shard::new(state.kernel, log, rx, true);
+            seats.push(Seat { shard, rung, rest: Rest::Awake(disk.now()) });
+        }
+        let router = Router::new(&placement, inboxes);
+        Ok(Engine { seats, router, placement, manifest, report, state_hashes, incarnation, place })
+    }
+
+    /// The doorbell of a shard.
+    pub(crate) fn doorbell(&self, shard: u16) -> Arc<Doorbell> {
+        Arc::clone(self.router.doorbell(shard))
+    }
+
+    /// Hands a client's port to a shard; false if its inbox is full.
+    pub(crate) fn attach(&mut self, shard: u16, port: ShardPort) -> bool {
+        self.router.send(shard, Control::Attach(Box::new(port))).is_ok()
+    }
+
+    /// Why a shard writes no more, if one does not.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.seats.iter().find_map(|seat| seat.shard.failure().map(ToString::to_string))
+    }
+
+    /// Closes shards and directory. The errors are those of shards that had failed, or that a fault struck.
+    pub(crate) fn close(self, clock: u64) -> Result<(), String> {
+        let Engine { seats, manifest, place, .. } = self;
+        let (mut ends, mut first): (Vec<Option<Base>>, Option<String>) = (Vec::new(), None);
+        for seat in seats {
+            match seat.shard.close(clock) {
+                Ok((base, _)) => ends.push(Some(base)),
+                Err(error) => {
+                    ends.push(None);
+                    first.get_or_insert(error.to_string());
+                }
+            }
+        }
+        let written = recovery::close(&place, manifest, &ends).map_err(|error| error.to_string());
+        first.map_or(written, Err)
+    }
+}

@@ -1,0 +1,110 @@
+//! What happens to the disk while no engine is open: injuries at rest, copies put aside, put back, and written to.
+
+use crate::model::Model;
+use crate::plan::{Action, End, Epoch, Expected, Meanwhile, Place, Step};
+use crate::trace::Lane;
+use crate::world::{Copy, World};
+use iobackend::sim::{Extent, Rng, SimConfig, SimDisk};
+use log::format::manifest::COPIES;
+
+impl World<'_> {
+    pub(crate) fn meanwhile(&mut self, meanwhile: Meanwhile) {
+        if self.stopped() {
+            return;
+        }
+        self.note(Lane::World, "fault", 0, || format!("{meanwhile:?}"));
+        match meanwhile {
+            Meanwhile::BitRots(pick) => self.rot(pick),
+            Meanwhile::SegmentLost(pick) => {
+                if let Some(name) = self.segment(pick) {
+                    let _there = self.disk.lose_file(&name);
+                }
+            }
+            Meanwhile::ManifestCopyLost(pick) => {
+                for name in COPIES.into_iter().skip((pick & 1) as usize).take(if pick >> 60 == 0 { 2 } else { 1 }) {
+                    let _there = self.disk.lose_file(name);
+                }
+            }
+            Meanwhile::SegmentsSwapped(pick) => {
+                if let (Some(one), Some(other)) = (self.segment(pick), self.segment(pick >> 32))
+                    && one != other
+                {
+                    let _there = self.disk.swap_files(&one, &other);
+                }
+            }
+            Meanwhile::Copied => {
+                let (image, model) = (self.disk.snapshot(Extent::Visible), self.model.clone());
+                self.copy = Some(Copy { image, model, spoilt: self.excused() });
+            }
+            Meanwhile::OlderCopyPutBack => self.put_back(),
+            Meanwhile::CloneWritesTo => self.clone_writes(),
+        }
+    }
+
+    fn segment(&self, pick: u64) -> Option<String> {
+        let segments: Vec<String> = self.disk.files().into_iter().filter(|name| name.ends_with(".seg")).collect();
+        let at = pick.checked_rem(segments.len() as u64)?;
+        Some(segments[at as usize].clone())
+    }
+
+    fn rot(&mut self, pick: u64) {
+        let Some(name) = self.segment(pick) else { return };
+        let stored = self.disk.stored(&name);
+        let mut rng = Rng::new(pick);
+        let bytes: u64 = stored.iter().map(|range| range.end - range.start).sum();
+        if bytes == 0 {
+            return;
+        }
+        let mut at = rng.below(bytes);
+        for range in stored {
+            let len = range.end - range.start;
+            if at < len {
+                let _hit = self.disk.rot_at_rest(&name, range.start + at, 1 << rng.below(8));
+                return;
+            }
+            at -= len;
+        }
+    }
+
+    /// The directory is as it was when it was copied, and so is what can be asked of it.
+    fn put_back(&mut self) {
+        if let Some(Copy { image, model, .. }) = &self.copy {
+            self.disk.restore(image);
+            self.model.put_back(model);
+            self.coverage.branch("an older copy was put back");
+        }
+    }
+
+    /// Another process opens a clone, appends, and is killed: whatever it writes must differ from what is written here by more
+    /// than its content.
+    fn clone_writes(&mut self) {
+        let Some(Copy { image, model, spoilt }) = self.copy.clone() else { return };
+        let config = SimConfig { injuries_max: 0, ..SimConfig::default() };
+        let clone = SimDisk::from_image(self.rng.next_u64(), config, &image);
+        let disk = std::mem::replace(&mut self.disk, clone);
+        let ours = std::mem::replace(&mut self.model, model);
+        let spoilt = std::mem::replace(&mut self.spoilt, spoilt);
+        let append = |tenant: u8| Step {
+            client: 0,
+            action: Action::Append {
+                place: Place { tenant, stream: 0 },
+                count: 1,
+                bytes: 100,
+                expected: Expected::Any,
+            },
+        };
+        let steps = (0..3).flat_map(|tenant| [append(tenant), append(tenant), append(tenant)]).collect();
+        let epoch = Epoch { shards: 1, clock_jump_ns: 0, crash: None, steps, end: End::Kill, meanwhile: Vec::new() };
+        self.epoch(&epoch, false);
+        if let Err(text) = self.registry.segments(&self.disk) {
+            self.model.violate(text);
+        }
+        for (sum, count) in self.coverage.faults.iter_mut().zip(self.disk.fired()) {
+            *sum += count;
+        }
+        (self.disk, self.spoilt) = (disk, spoilt);
+        let Model { violations, .. } = std::mem::replace(&mut self.model, ours);
+        self.model.violations.extend(violations);
+        self.coverage.branch("a clone was written to");
+    }
+}

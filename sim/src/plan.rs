@@ -1,0 +1,259 @@
+//! What a run does, written down before it begins: so that it can be replayed, shown, and made smaller.
+//!
+//! A plan is drawn from a seed and is then only data. The run draws from the seed again for what a plan does not say: who is
+//! next, how long an operation takes, whether a fault strikes. Taking a step out of a plan leaves a plan.
+
+use crate::scenario::{Options, Scenario};
+use iobackend::sim::{FaultRates, Rng, Script};
+
+/// A run, from an empty disk to the end of its last opening.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where all chance of the run comes from.
+    pub seed: u64,
+    /// What kind of run it is.
+    pub scenario: Scenario,
+    /// Clients.
+    pub clients: u8,
+    /// Requests that a client may have in flight on a shard.
+    pub window: u16,
+    /// How often which fault strikes.
+    pub rates: FaultRates,
+    /// Faults that spoil bytes without an error, at the most.
+    pub corruptions_max: u32,
+    /// Faults at given operations, counted from the run's first.
+    pub scripts: Vec<Script>,
+    /// One opening after the other.
+    pub epochs: Vec<Epoch>,
+}
+
+/// One opening of the directory, from its beginning to its end.
+#[derive(Clone, Debug)]
+pub struct Epoch {
+    /// Shards.
+    pub shards: u16,
+    /// The wall clock jumps by so much before it, in nanoseconds.
+    pub clock_jump_ns: i64,
+    /// The machine goes down at this operation, counted from the beginning of the opening.
+    pub crash: Option<(u64, End)>,
+    /// What clients do, each in its own order.
+    pub steps: Vec<Step>,
+    /// How it ends if nothing ends it before.
+    pub end: End,
+    /// What happens to the disk afterwards.
+    pub meanwhile: Vec<Meanwhile>,
+}
+
+/// How an opening ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The engine is closed.
+    Close,
+    /// The process dies.
+    Kill,
+    /// The power goes.
+    PowerCut,
+}
+
+/// What happens to the disk while no engine is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meanwhile {
+    /// A bit of a segment's frames changes; which one is drawn from the number.
+    BitRots(u64),
+    /// A segment's file vanishes.
+    SegmentLost(u64),
+    /// A copy of the manifest vanishes.
+    ManifestCopyLost(u64),
+    /// Two segments change places.
+    SegmentsSwapped(u64),
+    /// A copy of the directory is put aside.
+    Copied,
+    /// The copy that was put aside is put back, in place of what is there.
+    OlderCopyPutBack,
+    /// A second process opens the copy that was put aside, writes to it, and goes.
+    CloneWritesTo,
+}
+
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which client.
+    pub client: u8,
+    /// What.
+    pub action: Action,
+}
+
+/// A tenant by its number, and a stream by its number in it: names, not ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The tenant.
+    pub tenant: u8,
+    /// The stream.
+    pub stream: u8,
+}
+
+/// The offset that an append asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Whichever is next.
+    Any,
+    /// The one that its client thinks is next.
+    Next,
+    /// One that cannot be.
+    Wrong,
+}
+
+/// What a client asks for. Where the tenant or the stream is not known to exist, its creation is asked for instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Appends records.
+    Append {
+        /// Where.
+        place: Place,
+        /// Records.
+        count: u16,
+        /// Payload bytes of each, at the most; at least [`PAYLOAD_MIN`](crate::payload::PAYLOAD_MIN).
+        bytes: u32,
+        /// At which offset.
+        expected: Expected,
+    },
+    /// Reads records.
+    Read {
+        /// Where.
+        place: Place,
+        /// From how far before the end on.
+        back: u16,
+        /// Records at the most.
+        max: u16,
+    },
+    /// Asks for the end.
+    Head(Place),
+    /// Finds a stream by its name.
+    Resolve(Place),
+    /// Lists the tenants of a shard.
+    ListTenants(u16),
+    /// Lists a tenant's streams.
+    ListStreams(u8),
+    /// Deletes a stream.
+    DeleteStream(Place),
+    /// Deletes a tenant.
+    DeleteTenant(u8),
+    /// Makes a tenant that may be there.
+    CreateTenant(u8),
+    /// Makes a stream that may be there.
+    CreateStream(Place),
+    /// Lets go of its ports, whatever it is owed; later requests attach anew.
+    Detach,
+    /// Does nothing for some time, in nanoseconds: the engine falls quiet if all do.
+    Pause(u64),
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn draw(seed: u64, scenario: Scenario) -> Plan {
+        let mut rng = Rng::new(seed).fork("plan");
+        let options = scenario.draw(&mut rng);
+        let mut left = options.steps;
+        let mut epochs = Vec::new();
+        let mut shards = rng.between(1, options.shards_max.into()) as u16;
+        for number in 0..options.epochs {
+            if rng.chance(options.reshard) {
+                shards = rng.between(1, options.shards_max.into()) as u16;
+            }
+            let steps = if number + 1 == options.epochs { left } else { left / (options.epochs - number) };
+            left -= steps;
+            epochs.push(draw_epoch(&mut rng, &options, shards, steps, number + 1 == options.epochs));
+        }
+        Plan {
+            seed,
+            scenario,
+            clients: options.clients,
+            window: options.window,
+            rates: options.rates,
+            corruptions_max: options.corruptions_max,
+            scripts: Vec::new(),
+            epochs,
+        }
+    }
+
+    /// Steps of all epochs.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.epochs.iter().map(|epoch| epoch.steps.len()).sum()
+    }
+}
+
+fn draw_epoch(rng: &mut Rng, options: &Options, shards: u16, steps: u32, last: bool) -> Epoch {
+    let end = match rng.below(3) {
+        _ if !options.crashes => End::Close,
+        0 => End::Close,
+        1 => End::Kill,
+        _ => End::PowerCut,
+    };
+    // The first few operations are those of an opening, the later ones fall among the steps.
+    let reach = if rng.chance(300_000) { 60 } else { 60 + 2 * u64::from(steps) };
+    let down = if rng.coin() { End::Kill } else { End::PowerCut };
+    let crash = (options.crashes && rng.chance(500_000)).then(|| (rng.below(reach), down));
+    let jump = 3_600_000_000_000;
+    let clock_jump_ns = if rng.chance(options.clock_jumps) { rng.below(2 * jump) as i64 - jump as i64 } else { 0 };
+    let meanwhile = if last { Vec::new() } else { draw_meanwhile(rng, options) };
+    let steps = (0..steps).map(|_| draw_step(rng, options)).collect();
+    Epoch { shards, clock_jump_ns, crash, steps, end, meanwhile }
+}
+
+fn draw_meanwhile(rng: &mut Rng, options: &Options) -> Vec<Meanwhile> {
+    let mut meanwhile = Vec::new();
+    if rng.chance(options.injuries) {
+        let pick = rng.next_u64();
+        meanwhile.push(match rng.below(8) {
+            0..=3 => Meanwhile::BitRots(pick),
+            4 | 5 => Meanwhile::SegmentLost(pick),
+            6 => Meanwhile::ManifestCopyLost(pick),
+            _ => Meanwhile::SegmentsSwapped(pick),
+        });
+    }
+    if rng.chance(options.copies) {
+        meanwhile.push(match rng.below(4) {
+            0 | 1 => Meanwhile::Copied,
+            2 => Meanwhile::OlderCopyPutBack,
+            _ => Meanwhile::CloneWritesTo,
+        });
+    }
+    meanwhile
+}
+
+fn draw_step(rng: &mut Rng, options: &Options) -> Step {
+    let client = rng.below(options.clients.into()) as u8;
+    // A few streams get most of the work.
+    let skewed = |rng: &mut Rng, n: u8| rng.below(1 + rng.clone().below(n.into())) as u8;
+    let tenant = skewed(rng, options.tenants);
+    let place = Place { tenant, stream: skewed(rng, options.streams) };
+    let action = match rng.below(100) {
+        0..=54 => draw_append(rng, options, place),
+        55..=69 => Action::Read { place, back: rng.below(40) as u16, max: 1 + rng.below(30) as u16 },
+        70..=76 => Action::Head(place),
+        77..=79 => Action::Resolve(place),
+        80 | 81 => Action::ListTenants(rng.below(options.shards_max.into()) as u16),
+        82 | 83 => Action::ListStreams(tenant),
+        84 | 85 => Action::CreateTenant(tenant),
+        86..=88 => Action::CreateStream(place),
+        89 | 90 => Action::DeleteStream(place),
+        91 if rng.chance(options.tenant_deletions) => Action::DeleteTenant(tenant),
+        91..=93 => Action::Detach,
+        _ => Action::Pause(rng.below(12_000_000)),
+    };
+    Step { client, action }
+}
+
+fn draw_append(rng: &mut Rng, options: &Options, place: Place) -> Action {
+    let expected = match rng.below(10) {
+        0..=6 => Expected::Any,
+        7 | 8 => Expected::Next,
+        _ => Expected::Wrong,
+    };
+    let large = rng.chance(options.large);
+    let count = if large { 1 } else { 1 + rng.below(4) as u16 };
+    let bytes = if large { 200_000 + rng.below(800_000) as u32 } else { 16 + rng.below(400) as u32 };
+    Action::Append { place, count, bytes, expected }
+}
