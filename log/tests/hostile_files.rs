@@ -8,7 +8,7 @@ use diatreme_log::SegmentId;
 use diatreme_log::format::crc;
 use diatreme_log::format::footer::{FOOTER_HEADER_BYTES, FooterHeader};
 use diatreme_log::format::frame::{FrameHeader, HEADER_BYTES};
-use harness::matrix::{Subject, closed, crashed, in_log};
+use harness::matrix::{Subject, closed, crashed, frames, in_log};
 use harness::memory::{Disk, Memory};
 use harness::{Model, Place, config, read, try_open};
 
@@ -131,4 +131,20 @@ fn a_catalog_that_claims_every_offset_does_not_keep_the_log_from_opening() {
     let recovered = Memory::of(subject.disk.clone()).recover().unwrap();
     assert!(recovered.damage.iter().any(|damage| damage.losses.iter().any(|loss| loss.offsets.end == u64::MAX)));
     drive(&subject.disk);
+}
+
+/// A stream table said, under checksums that fit, that a stream's first record in the frame begins elsewhere: verification
+/// followed the records by their slots and called it sound, and no read found them.
+#[test]
+fn a_table_that_points_at_no_record_is_not_sound() {
+    let mut subject = crashed(false);
+    let data = &mut subject.disk.file(&in_log("00000002.seg")).data;
+    let place = frames(data).pop().unwrap().bytes;
+    let frame = &mut data[place.start as usize..place.end as usize];
+    let header = FrameHeader::decode(frame).unwrap();
+    let table = header.table_at()..header.table_at() + usize::from(header.entries) * 112;
+    frame[table.start + 24] ^= 8;
+    sum_frame(frame, table);
+    let verified = Memory::of(subject.disk).verify();
+    assert!(!verified.damage.is_empty() || verified.torn > 0, "{verified:?}");
 }

@@ -3,7 +3,7 @@
 use crate::draft::Draft;
 use crate::error::{Cause, Damage, LogError};
 use crate::format::footer::Footer;
-use crate::format::frame::{FrameHeader, TableEntry};
+use crate::format::frame::{FrameHeader, HEADER_BYTES, RECORD_HASHED_FROM, TableEntry};
 use crate::format::segment::SegmentId;
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::history::{Item, Outline, judge_sealed};
@@ -236,7 +236,7 @@ fn check_chains(header: &FrameHeader, frame: &[u8], table: &[TableEntry]) -> Res
     let mut state: Vec<(Link, u64)> = table.iter().map(|entry| (entry.link_before, entry.first_offset)).collect();
     let mut lanes: [(usize, &[u8]); LANES] = [(0, &[]); LANES];
     let mut waiting = 0;
-    let mut records = 0;
+    let (mut records, mut at) = (0, HEADER_BYTES);
     for record in header.records(frame) {
         let record = record?;
         records += 1;
@@ -244,6 +244,12 @@ fn check_chains(header: &FrameHeader, frame: &[u8], table: &[TableEntry]) -> Res
         if state.get(slot).is_none_or(|(_, offset)| *offset != record.header.offset) {
             return Err(Fault::Chain);
         }
+        // Reads begin where the table says.
+        let entry = &table[slot];
+        if record.header.offset == entry.first_offset && entry.first_at as usize != at {
+            return Err(Fault::Chain);
+        }
+        at += (RECORD_HASHED_FROM + record.hashed.len()).next_multiple_of(8);
         state[slot].1 = record.header.offset.saturating_add(1);
         if waiting == LANES || lanes[..waiting].iter().any(|lane| lane.0 == slot) {
             chain_lanes(&mut state, &lanes[..waiting]);
