@@ -24,7 +24,13 @@ const EXAMPLE: &str = "Example:
 A record is a line without its newline. All other bytes are kept, `\\r` included, and need not be
 text. An empty line is an empty record, and a last line without a newline is a record like others.
 The tenant and the stream are made if they do not exist. If a line cannot be appended, no line
-after it is.";
+after it is.
+
+Who feeds a pipe learns from --acknowledged what it may forget. The first line of that file is the
+offset that the first line of the input is to have, told before anything is read; each later one is
+the offset after the last acknowledged record. They are written as answers come, and what was read is
+acknowledged and told before more is waited for. A command that was killed told no more than is safe, but
+more may be: where to go on is what the next run tells first.";
 
 /// Appends each line of a file as a record, and waits until all are durable.
 #[derive(clap::Args, Debug)]
@@ -59,15 +65,20 @@ pub(crate) struct Args {
     /// Write a report to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Tell in this file or pipe, as answers come, the offset up to which records are acknowledged; a line each time.
+    #[arg(long, value_name = "FILE")]
+    acknowledged: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let unreadable = |error| Failure::usage(format!("cannot read {}: {error}", input::name(&args.file)));
     let (mut lines, len) = Lines::open(&args.file, args.record_bytes_max as usize).map_err(unreadable)?;
     let report = Report::open(args.json.as_deref())?;
+    let told = Report::open(args.acknowledged.as_deref())?;
     let settings = args.engine.builder().durability(args.durability.into()).record_bytes_max(args.record_bytes_max);
     let engine = open(&args.engine, settings)?;
-    let mut appender = Appender::new(&engine, args)?;
+    let mut appender = Appender::new(&engine, args, told)?;
     let bar = len.map_or_else(progress::spinner, progress::bar);
     let since = Instant::now();
     let stopped = appender.append_all(&mut lines, &bar).err();
@@ -148,6 +159,8 @@ enum Stop {
     Unreadable(io::Error),
     /// The engine did not take a record.
     Refused(CallError),
+    /// Whoever wants to know what is acknowledged cannot be told, and would send it again.
+    Untold(io::Error),
 }
 
 impl Stop {
@@ -161,6 +174,10 @@ impl Stop {
             }
             Stop::Unreadable(error) => format!("cannot read line {line}: {error}"),
             Stop::Refused(error) => format!("line {line} was not appended to {directory}: {error}"),
+            Stop::Untold(error) => {
+                let told = args.acknowledged.as_deref().unwrap_or(&args.file).display();
+                format!("ended before line {line}: cannot tell in {told} what is acknowledged: {error}")
+            }
         };
         let safe = match acknowledged {
             0 => "no record is acknowledged".into(),
@@ -182,10 +199,12 @@ struct Appender {
     start: u64,
     line_bytes_max: u32,
     answers: Answers,
+    /// Where to tell what is acknowledged, and what was told last.
+    told: Option<(Report, Option<u64>)>,
 }
 
 impl Appender {
-    fn new(engine: &Engine, args: &Args) -> Result<Appender, Failure> {
+    fn new(engine: &Engine, args: &Args, told: Option<Report>) -> Result<Appender, Failure> {
         let directory = &args.engine.data_dir;
         let mut client = engine.client_with_window(args.window as usize).map_err(Failure::engine(directory))?;
         let mut prepare = || {
@@ -196,19 +215,21 @@ impl Appender {
             let names = format!("tenant {:?}, stream {:?}", args.tenant, args.stream);
             Failure::at(directory)(Failure::from(error).context(&names))
         })?;
-        Ok(Appender { client, stream, start, line_bytes_max: args.record_bytes_max, answers: Answers::default() })
+        let (line_bytes_max, answers) = (args.record_bytes_max, Answers::default());
+        let told = told.map(|report| (report, None));
+        Ok(Appender { client, stream, start, line_bytes_max, answers, told })
     }
 
     /// Appends all lines, and returns when everything that was sent is answered.
     fn append_all<R: Read>(&mut self, lines: &mut Lines<R>, bar: &ProgressBar) -> Result<(), Stop> {
-        let sent = self.send_all(lines, bar);
-        let mut drained = Ok(0);
+        let sent = self.tell().and_then(|()| self.send_all(lines, bar));
+        let mut drained = Ok(());
         while self.client.in_flight() > 0 && drained.is_ok() {
-            drained = self.client.wait(|completion| self.answers.take(&completion));
+            drained = self.wait();
         }
         match self.answers.failed.take() {
             Some((_, error)) => Err(Stop::Refused(error)),
-            None => sent.and(drained.map(|_| ()).map_err(Stop::Refused)),
+            None => sent.and(drained),
         }
     }
 
@@ -219,6 +240,11 @@ impl Appender {
             if lines.may_block() {
                 // What was sent is not to wait for what may never come.
                 self.client.poll(|completion| self.answers.take(&completion)).map_err(Stop::Refused)?;
+                self.tell()?;
+                // Nor is who sends more only after an answer to wait for it.
+                while self.told.is_some() && self.client.in_flight() > 0 {
+                    self.wait()?;
+                }
                 bar.set_position(self.answers.input_bytes());
             }
             match lines.next(&mut line).map_err(Stop::Unreadable)? {
@@ -240,12 +266,28 @@ impl Appender {
                     self.answers.in_flight.push_back(line.len() as u32);
                     return Ok(());
                 }
-                Err(CallError::QueueFull { .. }) => {
-                    self.client.wait(|completion| self.answers.take(&completion)).map_err(Stop::Refused)?;
-                }
+                Err(CallError::QueueFull { .. }) => self.wait()?,
                 Err(error) => return Err(Stop::Refused(error)),
             }
         }
+    }
+
+    /// Waits for answers, and passes them on.
+    fn wait(&mut self) -> Result<(), Stop> {
+        self.client.wait(|completion| self.answers.take(&completion)).map_err(Stop::Refused)?;
+        self.tell()
+    }
+
+    /// Tells how far records are acknowledged, if somebody wants to know and it is news.
+    fn tell(&mut self) -> Result<(), Stop> {
+        let next = self.start + self.answers.acknowledged;
+        let Some((report, last)) = self.told.as_mut().filter(|(_, last)| *last != Some(next)) else { return Ok(()) };
+        *last = Some(next);
+        let told = report.append_now(&format!("{next}\n"));
+        told.map_err(|error| {
+            self.told = None;
+            Stop::Untold(error)
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// A report that is to be written when the work is done, or piece by piece meanwhile. Its file is opened before, so that
 /// a path which cannot be written is told before hours of work and not after.
+#[derive(Debug)]
 pub(crate) struct Report {
     path: PathBuf,
     file: File,
@@ -50,10 +51,11 @@ impl Report {
 
     /// Writes a piece of the report; the first one replaces what the file held.
     pub(crate) fn append(&mut self, piece: &str) -> Result<(), Failure> {
-        self.try_append(piece).map_err(|error| Failure::output(&self.path.display().to_string(), &error))
+        self.append_now(piece).map_err(|error| Failure::output(&self.path.display().to_string(), &error))
     }
 
-    fn try_append(&mut self, piece: &str) -> std::io::Result<()> {
+    /// The same, for whoever is told something rather than shown it: that nobody reads on is an error too.
+    pub(crate) fn append_now(&mut self, piece: &str) -> std::io::Result<()> {
         if !self.written && self.file.metadata()?.is_file() {
             self.file.set_len(0)?;
         }

@@ -116,3 +116,14 @@ fn a_report_says_what_the_summary_says() {
     assert!(report["error"].is_null());
     assert!(report["seconds"].as_f64().unwrap() > 0.0);
 }
+
+#[test]
+fn what_is_acknowledged_is_told_from_where_the_input_begins_to_its_end() {
+    let place = Place::new();
+    let file = place.path("acknowledged");
+    let args = ["--acknowledged", file.to_str().unwrap(), "--window", "1"];
+    for (input, lines) in [(&b"one\ntwo\nthree\n"[..], "0\n1\n2\n3\n"), (b"", "3\n"), (b"four\n", "3\n4\n")] {
+        place.ingest(input, &args).succeeds();
+        assert_eq!(fs::read_to_string(&file).unwrap(), lines);
+    }
+}

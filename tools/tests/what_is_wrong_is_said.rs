@@ -34,6 +34,15 @@ fn a_line_that_is_too_long_ends_the_run_at_its_number() {
 }
 
 #[test]
+fn a_run_that_cannot_tell_what_is_acknowledged_ends() {
+    let place = Place::new();
+    let words = ["ended before line 1", "cannot tell in /dev/full what is acknowledged", "No space left"];
+    place.ingest(b"one\n", &["--acknowledged", "/dev/full"]).fails_in_a_line(1, &words);
+    assert_eq!(place.read(&[]).succeeds().text(), "");
+    place.ingest(b"one\n", &["--acknowledged", "/nowhere/file"]).fails_in_a_line(2, &["cannot write /nowhere/file"]);
+}
+
+#[test]
 fn names_that_cannot_be_are_wrong_usage() {
     let place = Place::new();
     let stream = |name: &str| place.run("ingest", &["--tenant", "acme", "--stream", name, "-"]);
