@@ -179,15 +179,20 @@ impl Stop {
                 format!("ended before line {line}: cannot tell in {told} what is acknowledged: {error}")
             }
         };
+        let next = start + acknowledged;
         let safe = match acknowledged {
             0 => "no record is acknowledged".into(),
             1 => format!("1 record is acknowledged, offset {start}"),
-            _ => {
-                let last = start + acknowledged - 1;
-                format!("{} are acknowledged, offsets {start} to {last}", count(acknowledged, "record"))
-            }
+            _ => format!("{} are acknowledged, offsets {start} to {}", count(acknowledged, "record"), next - 1),
         };
-        format!("{file}: {wrong}; {safe}, and nothing from line {line} on")
+        let rest = match self {
+            // To send them again unseen would make doubles.
+            Stop::Refused(CallError::Failed(diatreme::Failure::ShardFailed) | CallError::Closed) => {
+                format!("; which of those from line {line} on are there too, `diatreme read --from {next}` shows")
+            }
+            _ => format!(", and nothing from line {line} on"),
+        };
+        format!("{file}: {wrong}; {safe}{rest}")
     }
 }
 
