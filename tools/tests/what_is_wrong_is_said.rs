@@ -40,6 +40,11 @@ fn a_run_that_cannot_tell_what_is_acknowledged_ends() {
     place.ingest(b"one\n", &["--acknowledged", "/dev/full"]).fails_in_a_line(1, &words);
     assert_eq!(place.read(&[]).succeeds().text(), "");
     place.ingest(b"one\n", &["--acknowledged", "/nowhere/file"]).fails_in_a_line(2, &["cannot write /nowhere/file"]);
+    let fresh = place.path("fresh");
+    let bench = ["bench", "--data-dir", fresh.to_str().unwrap(), "--records", "10", "--warm-up", "0"];
+    let words = ["cannot tell what is acknowledged", "No space left"];
+    run(bench.into_iter().chain(["--acknowledged", "/dev/full"]), b"").fails_in_a_line(1, &words);
+    run(["bench", "--acknowledged", "/dev/null"], b"").fails_with(2, &["--data-dir"]);
 }
 
 #[test]

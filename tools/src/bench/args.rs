@@ -332,6 +332,10 @@ pub(crate) fn tenant_name(tenant: u32) -> String {
     format!("bench-{tenant}")
 }
 
+pub(crate) fn stream_name(number: u32) -> String {
+    format!("stream-{number}")
+}
+
 fn check_sizes(config: &Config, scenario: Scenario) -> Result<(), Failure> {
     let streams = u64::from(config.tenants) * u64::from(config.streams_per_tenant);
     // A crash is made of shards that host their clients.

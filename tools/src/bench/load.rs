@@ -1,5 +1,6 @@
 //! Runs a load: its clients in threads of their own, or in the shards' threads, and whoever watches beside them.
 
+use super::acknowledged::{Acknowledged, Teller};
 use super::arrivals::{Pick, Schedule};
 use super::document::Arrivals;
 use super::payload::Payloads;
@@ -36,6 +37,9 @@ pub(crate) struct Group {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BenchStream {
     pub(crate) stream: StreamRef,
+    /// The number of its tenant, and its own in it: what they are named by.
+    pub(crate) tenant: u32,
+    pub(crate) number: u32,
     pub(crate) shard: u16,
     pub(crate) head: u64,
 }
@@ -51,6 +55,8 @@ pub(crate) struct Load {
     pub(crate) cpus: Vec<usize>,
     /// Hosted shards are dropped at the end and not closed: they leave their logs as a crash would.
     pub(crate) crash: bool,
+    /// Where clients tell how far records are acknowledged.
+    pub(crate) acknowledged: Option<Arc<Acknowledged>>,
 }
 
 /// What a group of clients found out.
@@ -80,6 +86,8 @@ pub(crate) enum LoadError {
     Open(OpenError),
     /// The system gave no thread after so many.
     Spawn(usize, io::Error),
+    /// Whoever wants to know what is acknowledged cannot be told.
+    Untold(io::Error),
 }
 
 impl From<CallError> for LoadError {
@@ -99,6 +107,7 @@ impl From<LoadError> for crate::failure::Failure {
         match error {
             LoadError::Call(error) => error.into(),
             LoadError::Open(error) => error.into(),
+            LoadError::Untold(error) => Self::failed(format!("cannot tell what is acknowledged: {error}")),
             LoadError::Spawn(threads, error) => Self::failed(format!(
                 "cannot start thread {} of the load: {error}; choose fewer --clients or --shards, or raise the limit on threads",
                 threads + 1
@@ -258,10 +267,15 @@ fn threads(load: &Load) -> usize {
 }
 
 impl Load {
+    /// The streams that a client sends to.
+    fn streams(&self, place: &Place) -> Vec<&BenchStream> {
+        let own = |stream: &&BenchStream| place.shard.is_none_or(|shard| stream.shard == shard);
+        self.groups[place.group].streams.iter().filter(own).collect()
+    }
+
     fn task(&self, place: &Place) -> Task<'_> {
         let group = &self.groups[place.group];
-        let own = |stream: &&BenchStream| place.shard.is_none_or(|shard| stream.shard == shard);
-        let streams: Vec<&BenchStream> = group.streams.iter().filter(own).collect();
+        let streams = self.streams(place);
         let (client, clients) = (place.client as u64, place.clients as u64);
         let seed = client + 1000 * place.group as u64;
         let pick = match group.zipf {
@@ -297,6 +311,8 @@ type Shared<'a> = (&'a Engine, &'a Load);
 /// Steps clients until all are done.
 struct Clients<'a> {
     clients: Vec<(usize, Client, Sender<'a>)>,
+    /// One for each client, or none at all.
+    tellers: Vec<Teller<'a>>,
     watched: &'a Watched,
     report_at: Instant,
     interrupted: bool,
@@ -304,16 +320,17 @@ struct Clients<'a> {
 
 impl<'a> Clients<'a> {
     fn new((engine, load): Shared<'a>, plan: &[Place], own: &[usize], watched: &'a Watched) -> Result<Self, OpenError> {
-        let mut clients = Vec::with_capacity(own.len());
+        let (mut clients, mut tellers) = (Vec::with_capacity(own.len()), Vec::new());
         for &at in own {
             let client = engine.client_with_window(load.groups[plan[at].group].window)?;
             clients.push((at, client, Sender::new(load.task(&plan[at]), watched.start)));
+            tellers.extend(load.acknowledged.as_deref().map(|file| Teller::new(file, &load.streams(&plan[at]))));
         }
-        Ok(Clients { clients, watched, report_at: watched.start + watched.every, interrupted: false })
+        Ok(Clients { clients, tellers, watched, report_at: watched.start + watched.every, interrupted: false })
     }
 
     /// One step of each. Looks at the clock, and at whether it is to stop, only now and then: see `rounds` of the callers.
-    fn step(&mut self) -> Result<Step, CallError> {
+    fn step(&mut self) -> Result<Step, LoadError> {
         let mut all = Step::Done;
         for (_, client, sender) in &mut self.clients {
             all = match (all, sender.step(client)?) {
@@ -321,6 +338,9 @@ impl<'a> Clients<'a> {
                 (Step::Idle, _) | (_, Step::Idle) => Step::Idle,
                 (Step::Done, Step::Done) => Step::Done,
             };
+        }
+        for (teller, (_, _, sender)) in self.tellers.iter_mut().zip(&self.clients) {
+            teller.tell(sender.heads()).map_err(LoadError::Untold)?;
         }
         Ok(all)
     }
@@ -372,7 +392,7 @@ fn run_apart(
     Ok(clients.end(plan, None))
 }
 
-fn step_apart(clients: &mut Clients<'_>) -> Result<(), CallError> {
+fn step_apart(clients: &mut Clients<'_>) -> Result<(), LoadError> {
     loop {
         clients.look_up();
         match clients.step()? {

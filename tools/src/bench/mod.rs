@@ -3,6 +3,7 @@
 //! A call makes a [`document`](document::Document): from it come the table, the JSON, and the page. [`args`] says what may be asked,
 //! [`scenario`] what is then run, [`load`] and [`sender`] send it, [`watch`] collects, [`run`] sets the floors beside it.
 
+mod acknowledged;
 mod args;
 mod arrivals;
 mod compare;
@@ -31,6 +32,7 @@ use crate::failure::Failure;
 use crate::report::Report;
 use crate::scratch::Scratch;
 use crate::{interrupt, machine};
+use acknowledged::Acknowledged;
 use args::{LoadArgs, Scenario};
 use clap::{Args as ClapArgs, Subcommand};
 use document::{Document, FORMAT, Run, Setup};
@@ -80,6 +82,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     hdr_log: Option<PathBuf>,
 
+    /// Tell in this file or pipe, as answers come, the tenant, the stream, and the offset up to which its records are
+    /// acknowledged; a line for each. For tests that end the run by force: it costs time.
+    #[arg(long, value_name = "FILE", requires = "data_dir", conflicts_with = "repeat")]
+    acknowledged: Option<PathBuf>,
+
     #[command(flatten)]
     load: LoadArgs,
 
@@ -106,6 +113,7 @@ fn measure(args: &Args) -> Result<(), Failure> {
     let log = args.hdr_log.as_deref().map(HdrLog::open).transpose()?;
     let mut bench = Bench::new(&args.load, args.scenario, log)?;
     bench.records_all = args.ecdf.is_some();
+    bench.acknowledged = args.acknowledged.as_deref().map(Acknowledged::open).transpose()?;
     let outputs = Outputs::open(&args.outputs)?.with_ecdf(Report::open(args.ecdf.as_deref())?);
     interrupt::watch()?;
     let scratch = Scratch::make(args.load.data_dir.as_deref(), "bench")?;
@@ -146,8 +154,17 @@ impl<'a> Bench<'a> {
                 payloads.bytes_max()
             )));
         }
-        let (recorded, seen) = (Vec::new(), None);
-        Ok(Bench { args, config, payloads, log, recorded, records_all: false, seen, interrupted: false })
+        Ok(Bench {
+            args,
+            config,
+            payloads,
+            log,
+            recorded: Vec::new(),
+            records_all: false,
+            acknowledged: None,
+            seen: None,
+            interrupted: false,
+        })
     }
 
     fn document(&self, command: &str, machine: machine::Setup, runs: Vec<Run>) -> Document {

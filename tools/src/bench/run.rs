@@ -1,6 +1,7 @@
 //! One measured load on one engine, with the machine's floors beside it.
 
-use super::args::{LoadArgs, tenant_name};
+use super::acknowledged::Acknowledged;
+use super::args::{LoadArgs, stream_name, tenant_name};
 use super::document::{Arrivals, Commits, Config, Floors, Interval, Part, Ratio, Run, ShardCounts};
 use super::files::HdrLog;
 use super::load::{self, BenchStream, Group, Load};
@@ -38,6 +39,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) recorded: Vec<super::files::Recorded>,
     /// Whether to keep them.
     pub(crate) records_all: bool,
+    /// Where clients tell how far records are acknowledged.
+    pub(crate) acknowledged: Option<Arc<Acknowledged>>,
     /// What the last run found of its set-up.
     pub(crate) seen: Option<Seen>,
     pub(crate) interrupted: bool,
@@ -83,6 +86,7 @@ impl Bench<'_> {
             duration: config.duration_sec.map(Duration::from_secs_f64),
             cpus: Vec::new(),
             crash: false,
+            acknowledged: self.acknowledged.clone(),
         }
     }
 
@@ -92,11 +96,11 @@ impl Bench<'_> {
         let mut client = engine.client();
         let mut streams = Vec::new();
         // Neighbours are of different tenants: the mix that a shard gets from many clients.
-        for stream in 0..self.config.streams_per_tenant {
+        for number in 0..self.config.streams_per_tenant {
             for tenant in 0..self.config.tenants {
-                let found = client.ensure_stream(&tenant_name(tenant), &format!("stream-{stream}"))?;
+                let found = client.ensure_stream(&tenant_name(tenant), &stream_name(number))?;
                 let (shard, head) = (engine.placement().shard_of(found.tenant().0), head(&mut client, &found)?);
-                streams.push(BenchStream { stream: found, shard, head });
+                streams.push(BenchStream { stream: found, tenant, number, shard, head });
             }
         }
         drop(client);

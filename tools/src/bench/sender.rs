@@ -543,6 +543,11 @@ impl<'a> Sender<'a> {
         self.counted_in_flight + self.behind
     }
 
+    /// Of each stream: the offset after the last record that is acknowledged, to this client or before it.
+    pub(crate) fn heads(&self) -> &[u64] {
+        &self.task.heads
+    }
+
     /// Leaves what was counted for whoever collects it.
     pub(crate) fn report(&mut self, tray: &Tray) {
         (self.tally.queue, self.tally.behind) = (self.queue(), self.behind);
