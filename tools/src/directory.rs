@@ -18,7 +18,7 @@ pub(crate) struct Survey {
 
 /// Looks at the names in a directory that is to hold data already.
 ///
-/// A directory that is missing, or holds nothing of ours, is a wrong argument. A name that is none of ours beside
+/// A directory that is missing, or holds no data of ours, is a wrong argument. A name that is none of ours beside
 /// those that are is refused, as opening the directory would.
 pub(crate) fn survey(path: &Path) -> Result<Survey, Failure> {
     let unreadable = |error: &dyn std::fmt::Display| Failure::usage(format!("cannot read {}: {error}", path.display()));
@@ -40,11 +40,31 @@ pub(crate) fn survey(path: &Path) -> Result<Survey, Failure> {
     }
     match foreign {
         Some(name) => Err(Failure::at(path)(LogError::Foreign { path: name })),
+        None if is_unmade(&mut reader, &survey).map_err(Failure::at(path))? => Err(Failure::usage(format!(
+            "{} holds no data of Diatreme, neither a segment nor a manifest in both its copies: if making it was \
+             interrupted, `diatreme ingest` makes it anew",
+            path.display()
+        ))),
         None => {
             survey.logs.sort_unstable();
             Ok(survey)
         }
     }
+}
+
+/// Whether making the directory came to no end: a process was killed before both copies of the first manifest were there, without which
+/// there is no segment, and nothing is acknowledged. That is no damage.
+fn is_unmade(reader: &mut Reader, survey: &Survey) -> Result<bool, LogError> {
+    for log in &survey.logs {
+        if !log::log_segments(&mut reader.backend, *log)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    let read = reader.manifest()?;
+    let whole = |manifest: &Manifest| {
+        manifest.frontiers.iter().any(|frontier| frontier.sequence > 0) || read.bad_copies().is_empty()
+    };
+    Ok(!read.manifest.as_ref().is_some_and(whole) && !read.faults.contains(&Some(Fault::Unreadable)))
 }
 
 /// Whether reading goes past the page cache.

@@ -111,6 +111,33 @@ fn what_is_not_there_is_wrong_usage() {
     assert!(fs::read_dir(place.data()).unwrap().next().is_none(), "nor anything in one");
 }
 
+/// `verify` told whoever's first command was killed to restore what was lost from a backup.
+#[test]
+fn a_directory_that_was_not_made_to_the_end_is_not_damaged() {
+    let place = Place::new();
+    let elsewhere = Place::new();
+    elsewhere.ingest(b"", &["--shards", "2"]).succeeds();
+    let whole = fs::read(elsewhere.data().join("manifest.a")).unwrap();
+    fs::create_dir_all(place.data().join("shard-0000")).unwrap();
+    let not_made = |place: &Place| {
+        for name in ["verify", "inspect"] {
+            place.run(name, &[]).fails_in_a_line(2, &["holds no data", "makes it anew"]);
+        }
+        place.read(&[]).fails_in_a_line(2, &["holds no data", "makes it anew"]);
+    };
+    not_made(&place);
+    fs::write(place.data().join("manifest.a"), &whole[..100]).unwrap();
+    not_made(&place);
+    place.ingest(b"one\n", &[]).succeeds();
+    place.run("verify", &[]).succeeds();
+
+    // Segments were there: this is no directory that was never made.
+    fs::write(place.data().join("manifest.a"), &whole).unwrap();
+    fs::remove_file(place.data().join("manifest.b")).unwrap();
+    fs::remove_dir_all(place.data().join("shard-0000")).unwrap();
+    place.run("verify", &[]).fails_in_a_line(1, &["damaged"]);
+}
+
 #[test]
 fn a_directory_that_is_a_file_is_told() {
     let place = Place::new();
