@@ -2,6 +2,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "only tests use this")]
 
+pub mod lines;
+pub mod supervised;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
