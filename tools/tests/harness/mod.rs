@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "only tests use this")]
 
 pub mod lines;
+pub mod mount;
 pub mod supervised;
 
 use std::collections::BTreeMap;
@@ -88,7 +89,7 @@ pub fn run_unread(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ended {
     ended(&child.wait_with_output().unwrap())
 }
 
-fn ended(output: &Output) -> Ended {
+pub fn ended(output: &Output) -> Ended {
     let err = String::from_utf8(output.stderr.clone()).unwrap();
     // Where io_uring is not to be had, commands say so, and do all the same.
     let err = err.split_inclusive('\n').filter(|line| !line.starts_with(NO_RING)).collect();
