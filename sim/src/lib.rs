@@ -16,6 +16,7 @@
 mod client;
 mod coverage;
 mod engine;
+pub mod exhaust;
 mod meanwhile;
 mod memory;
 mod model;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 /// A mark frame vouches for the newest frames when the log has been quiet for 5 ms. So long before the end of an opening
 /// something else vouches for every frame, if the disk was not slow.
-const VOUCHED_NS: u64 = 50_000_000;
+pub(crate) const VOUCHED_NS: u64 = 50_000_000;
 
 /// An answer with its data, copied.
 type Answer = (Result<Done, Failure>, Vec<u8>);
@@ -113,7 +113,7 @@ impl World<'_> {
         let wrote = !fired(FaultKind::WriteError) && !fired(FaultKind::ShortWrite) && !fired(FaultKind::NoSpace);
         let vouched =
             quiet && wrote && !fired(FaultKind::FlushErrorOnce) && persistent <= 1 && !fired(FaultKind::FileLost);
-        if vouched && !self.spoilt { self.last_end.saturating_sub(VOUCHED_NS) } else { 0 }
+        if vouched && (!self.spoilt || self.fresh) { self.last_end.saturating_sub(VOUCHED_NS) } else { 0 }
     }
 
     fn survey_streams(&mut self, engine: &mut Engine, surveyor: &mut SimClient, tenant: u8) -> Option<()> {
@@ -212,7 +212,7 @@ impl World<'_> {
         let mut survey = Survey { next, frozen, excused: self.excused(), ..Survey::default() };
         survey.named = self.named(engine);
         survey.vouched_before = self.vouched_before();
-        let mut from = 0;
+        let (mut from, mut again) = (0, 0);
         while from < next {
             let (records_max, bytes_max) = (u32::MAX, READ_BYTES_MAX);
             let read = Request::Read { tenant: id, stream: StreamId(stream), from, records_max, bytes_max };
@@ -229,7 +229,12 @@ impl World<'_> {
                         return Some(());
                     }
                 }
-                Err(Failure::Damaged { .. } | Failure::ReadFailed { .. }) if survey.excused => {
+                Err(Failure::Damaged { .. } | Failure::ReadFailed { .. }) if self.may_fail_to_read() && again < 3 => {
+                    // What failed once may succeed.
+                    again += 1;
+                    continue;
+                }
+                Err(Failure::Damaged { .. } | Failure::ReadFailed { .. }) if self.excused() => {
                     survey.unreadable.push(from..from + 1);
                     from += 1;
                 }
@@ -240,8 +245,14 @@ impl World<'_> {
                 }
             }
         }
+        survey.excused = self.excused();
         self.model.survey(tenant, stream, &survey);
         Some(())
+    }
+
+    fn may_fail_to_read(&self) -> bool {
+        let allowed = self.allowed();
+        allowed.bad_reads || allowed.damage
     }
 
     fn expect(&mut self, done: &Result<Done, Failure>, what: &str) {

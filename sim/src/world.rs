@@ -11,7 +11,7 @@ use crate::plan::{End, Epoch, Plan};
 use crate::registry::Registry;
 use crate::sent::Allowed;
 use crate::trace::{Event, Lane, Trace};
-use iobackend::sim::{Crash, FaultKind, FaultRates, Image, KINDS, Rng, Script, SimConfig, SimDisk};
+use iobackend::sim::{Crash, Extent, FaultKind, FaultRates, Image, KINDS, Rng, Script, SimConfig, SimDisk};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a run came to.
@@ -37,6 +37,8 @@ pub struct Run {
 const MOVES_MAX: u32 = 400_000;
 /// Openings that may fail, one after the other, before faults are held back.
 const OPENINGS_TRIED: u32 = 4;
+/// How the violation begins that a directory does not open.
+const UNOPENED: &str = "the directory does not open";
 /// The wall clock at the beginning: some day in 2023, in nanoseconds since 1970.
 const WALL_START: u64 = 1_700_000_000_000_000_000;
 
@@ -71,6 +73,8 @@ pub(crate) struct World<'a> {
     pub(crate) last_end: u64,
     /// The disk began as a copy of one that was injured.
     pub(crate) spoilt: bool,
+    /// That is all that is wrong with it, and it was closed: everything in it is vouched for.
+    pub(crate) fresh: bool,
     /// The run cannot go on, and that is as it should be.
     pub(crate) over: bool,
 }
@@ -100,8 +104,7 @@ impl<'a> World<'a> {
         let config = SimConfig { injuries_max: plan.corruptions_max, ..SimConfig::default() };
         let disk = SimDisk::new(plan.seed, config);
         disk.set_trace(keep_trace);
-        plan.scripts.iter().for_each(|script| disk.script(*script));
-        World {
+        let mut world = World {
             plan,
             disk,
             model: Model::new(),
@@ -114,7 +117,19 @@ impl<'a> World<'a> {
             fired_before: [0; KINDS],
             last_end: 0,
             spoilt: false,
+            fresh: false,
             over: false,
+        };
+        world.script();
+        world
+    }
+
+    /// Has the disk forget all scripts but those of the plan that are still to come.
+    fn script(&mut self) {
+        self.disk.clear_scripts();
+        let now = self.disk.operations();
+        for script in self.plan.scripts.iter().filter(|script| script.at >= now) {
+            self.disk.script(Script { at: script.at - now, ..*script });
         }
     }
 
@@ -241,7 +256,7 @@ impl<'a> World<'a> {
                     // A device stays full for some operations, also when no other fault comes.
                     let full = error.contains("no space") && attempt < 3 * OPENINGS_TRIED;
                     if !full && (!struck || attempt > OPENINGS_TRIED) {
-                        self.model.violate(format!("the directory does not open: {error}"));
+                        self.model.violate(format!("{UNOPENED}: {error}"));
                         return None;
                     }
                 }
@@ -377,10 +392,15 @@ impl<'a> World<'a> {
     }
 
     /// Ends an opening: as planned, or because the machine went down.
-    fn end(&mut self, engine: Engine, mut clients: Vec<SimClient>, end: Option<End>) {
+    fn end(&mut self, engine: Engine, clients: Vec<SimClient>, end: Option<End>) {
+        self.end_it(engine, clients, end);
+        // A crash that was to come in this opening does not come in the next.
+        self.script();
+    }
+
+    fn end_it(&mut self, engine: Engine, mut clients: Vec<SimClient>, end: Option<End>) {
         // Nobody will learn what became of what is in flight.
         clients.iter_mut().for_each(SimClient::detach);
-        self.disk.clear_scripts();
         match end {
             None => {}
             Some(End::Close) => {
@@ -420,5 +440,70 @@ impl<'a> World<'a> {
         self.note(Lane::World, "crash", 0, || format!("{crash:?}"));
         self.last_end = self.disk.now();
         self.disk.power_on();
+    }
+}
+
+/// A directory that a plan left, whole, and what is known of it.
+pub(crate) struct Finished<'a> {
+    world: World<'a>,
+    image: Image,
+}
+
+/// What opening a spoilt directory came to.
+pub(crate) enum Outcome {
+    /// It does not open, and says why.
+    Refused,
+    /// Something is named as damaged, and all else is there.
+    Named,
+    /// All is there.
+    Whole,
+    /// Something is lost or wrong, and nothing says so.
+    Wrong(String),
+}
+
+impl<'a> Finished<'a> {
+    /// Runs a plan without faults.
+    pub(crate) fn of(plan: &'a Plan) -> Finished<'a> {
+        let mut world = World::new(plan, false);
+        for epoch in &plan.epochs {
+            world.epoch(epoch, false);
+        }
+        let image = world.disk.snapshot(Extent::Durable);
+        Finished { world, image }
+    }
+
+    /// Name, bytes that are not zero, and length of each file.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<std::ops::Range<u64>>, u64)> {
+        let disk = &self.world.disk;
+        let file = |name: String| {
+            let (stored, len) = (disk.stored(&name), disk.file_len(&name).unwrap_or(0));
+            (name, stored, len)
+        };
+        disk.files().into_iter().map(file).collect()
+    }
+
+    /// Opens a copy in which one byte is another, or a file ends before it.
+    pub(crate) fn spoil(&self, file: &str, at: u64, cut: bool) -> Outcome {
+        let plan = self.world.plan;
+        let mut world = World::new(plan, false);
+        world.disk = SimDisk::from_image(plan.seed, SimConfig::default(), &self.image);
+        (world.model, world.spoilt, world.fresh) = (self.world.model.clone(), true, true);
+        world.disk.advance_to(self.world.disk.now());
+        world.last_end = world.disk.now() + crate::survey::VOUCHED_NS;
+        let _there = if cut { world.disk.cut_file(file, at) } else { world.disk.rot_at_rest(file, at, 1 << (at % 8)) };
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            world.open(1).map(|mut engine| {
+                let named = !engine.report.damage.is_empty() || !engine.report.manifest_faults.is_empty();
+                world.survey(&mut engine);
+                named
+            })
+        }));
+        match (opened, world.model.violations.first()) {
+            (Err(_), _) => Outcome::Wrong("panic".into()),
+            (Ok(_), Some(violation)) if !violation.starts_with(UNOPENED) => Outcome::Wrong(violation.clone()),
+            (Ok(None), _) => Outcome::Refused,
+            (Ok(Some(true)), _) => Outcome::Named,
+            (Ok(Some(false)), _) => Outcome::Whole,
+        }
     }
 }
