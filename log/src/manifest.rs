@@ -99,7 +99,8 @@ fn read_copy<B: IoBackend>(backend: &mut B, buffer: &mut Option<Buffer>, name: &
 }
 
 /// Writes both copies, one after the other, each durable before the next is touched, so that one is always whole: the
-/// newest intact one is written last, since the other may be the bad one.
+/// newest intact one is written last, since the other may be the bad one. A process that made a copy may have been
+/// killed before its name was durable; so the names are flushed before the first copy is touched, too.
 ///
 /// # Errors
 /// What the system refuses.
@@ -109,6 +110,7 @@ pub fn write_manifest<B: IoBackend>(
     manifest: &Manifest,
 ) -> Result<(), LogError> {
     let [a, b] = [COPIES[0], COPIES[1]].map(|name| read_copy(backend, buffer, name));
+    publish(backend)?;
     let order = if generation(a?) > generation(b?) { [COPIES[1], COPIES[0]] } else { COPIES };
     for name in order {
         let made = match open(backend, name, OpenMode::ReadWrite) {
@@ -126,11 +128,16 @@ pub fn write_manifest<B: IoBackend>(
         *buffer = block;
         written.map_err(|error| system("write", name, error))?;
         if made {
-            let root = FileName::new(".").expect("the root has a name");
-            backend.run(OpKind::FlushDirectory { name: root }).0.map_err(|error| system("publish", name, error))?;
+            publish(backend)?;
         }
     }
     Ok(())
+}
+
+/// Makes the names of the copies durable.
+fn publish<B: IoBackend>(backend: &mut B) -> Result<(), LogError> {
+    let root = FileName::new(".").expect("the root has a name");
+    backend.run(OpKind::FlushDirectory { name: root }).0.map_err(|error| system("flush", "the directory", error))
 }
 
 /// `None`, which is below every generation, for a copy that is missing or bad.

@@ -54,6 +54,69 @@ fn a_crash_while_the_manifest_is_written_leaves_an_intact_copy_whichever_was_bad
     assert!(cuts > 50, "{cuts}");
 }
 
+/// Of several sectors and blocks, as with many tenants placed by hand; each generation of another length.
+fn long(generation: u64) -> Manifest {
+    let overrides = (0..[40, 700, 300][generation as usize % 3]).map(|tenant| (tenant, 0)).collect();
+    Manifest { overrides, ..manifest(generation) }
+}
+
+fn write_long(memory: &Memory, generation: u64) -> bool {
+    let (mut backend, buffer) = memory.scan_buffer();
+    write_manifest(&mut backend, &mut Some(buffer), &long(generation)).is_ok()
+}
+
+/// What is on the disk is one generation or the other as it was written, and never of both a part.
+fn is_whole(memory: &Memory, generations: std::ops::RangeInclusive<u64>) -> bool {
+    let (mut backend, buffer) = memory.scan_buffer();
+    let found = read_manifest(&mut backend, &mut Some(buffer)).unwrap().manifest;
+    found.is_some_and(|found| generations.contains(&found.generation) && found == long(found.generation))
+}
+
+/// A manifest longer than a block is torn between its blocks and within them, when it grows and when it shrinks.
+#[test]
+fn a_long_manifest_that_is_torn_anywhere_leaves_the_other_copy() {
+    let mut cuts = 0;
+    for before in 3..6 {
+        for at in 0..40 {
+            for mask in [0, 1, 0xFF, 0xFF00, u64::MAX << 8, 0x5555_5555_5555_5555, u64::MAX >> 44] {
+                let memory = Memory::default();
+                assert!(write_long(&memory, before));
+                memory.disk().plan = Some(Plan::Cut(at, mask));
+                let done = write_long(&memory, before + 1);
+                cuts += u32::from(!done);
+                memory.disk().lose_power();
+                assert!(is_whole(&memory, before + u64::from(done)..=before + 1), "{before} cut at {at}, {mask:x}");
+            }
+        }
+    }
+    assert!(cuts > 100, "{cuts}");
+}
+
+/// The process was killed when it had made copy `b`, and before the name was durable. The next one found the file, flushed
+/// what it wrote into it, and not the name; power that went while `a` was written again took `b` away.
+#[test]
+fn a_copy_that_a_killed_process_made_is_there_when_the_other_is_torn() {
+    let (mut kills, mut cuts) = (0, 0);
+    for killed_at in 0..40 {
+        let killed = Memory::default();
+        killed.disk().plan = Some(Plan::Cut(killed_at, 0));
+        kills += u32::from(!write_long(&killed, 3));
+        killed.disk().revive();
+        assert!(write_long(&killed, 4));
+        for at in 0..40 {
+            for mask in [0, 1, 0xFF] {
+                let memory = Memory::of(killed.disk().clone());
+                memory.disk().plan = Some(Plan::Cut(at, mask));
+                let done = write_long(&memory, 5);
+                cuts += u32::from(!done);
+                memory.disk().lose_power();
+                assert!(is_whole(&memory, 4 + u64::from(done)..=5), "killed at {killed_at}, cut at {at}, {mask:x}");
+            }
+        }
+    }
+    assert!(kills > 5 && cuts > 100, "{kills} {cuts}");
+}
+
 /// A sector of copy `a` that the device does not give back kept the directory from being opened, though `b` was whole.
 #[test]
 fn a_copy_that_cannot_be_read_is_a_bad_copy_and_is_written_first() {
