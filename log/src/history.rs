@@ -137,10 +137,9 @@ pub(crate) struct Judgement {
 
 /// Judges a log by its segments, in order of their numbers, and by the manifest's frontier.
 pub(crate) fn judge(log: u16, outlines: &[Outline], frontier: Base) -> Judgement {
-    let anchors: Vec<Base> =
-        outlines.iter().filter_map(|outline| outline.header.ok()).map(|header| header.base).chain([frontier]).collect();
+    let anchors = anchors(outlines.iter(), frontier);
     let limits = limits(outlines);
-    let claim = claim(outlines, &limits, frontier).max(claim_of_gaps(outlines, &limits));
+    let claim = claim(outlines, &limits, frontier, &anchors).max(claim_of_gaps(outlines, &limits));
     let mut course = Course::new(claim, 0, Some(0));
     course.unknown = anchors.iter().filter(|base| base.sequence > 0 && base.body_crc == 0).copied().collect();
     let mut segments: Vec<Judged> = Vec::with_capacity(outlines.len());
@@ -178,6 +177,28 @@ pub(crate) fn judge(log: u16, outlines: &[Outline], frontier: Base) -> Judgement
     Judgement { segments, end, base, torn: course.torn }
 }
 
+/// What openings and the manifest pinned: for each the last frame that is part of the log, and where it lies.
+fn anchors<'a>(outlines: impl Iterator<Item = &'a Outline>, frontier: Base) -> Vec<Base> {
+    outlines.filter_map(|outline| outline.header.ok()).map(|header| header.base).chain([frontier]).collect()
+}
+
+/// Of each sealed segment that goes on behind a frame which was pinned as the last, the sequences of such frames. Its footer
+/// does not tell of them whether it is the segment that was pinned: they have to be looked at.
+pub(crate) fn pinned_within(outlines: &[&Outline], frontier: Base) -> Vec<Vec<u64>> {
+    let anchors = anchors(outlines.iter().copied(), frontier);
+    let within = |outline: &&Outline| {
+        let ends = outline.footer.map_or(0..0, |footer| footer.first_sequence + 1..footer.next_sequence);
+        pins(outline, &anchors).filter(|pin| ends.contains(&pin.sequence)).map(|pin| pin.sequence - 1).collect()
+    };
+    outlines.iter().map(within).collect()
+}
+
+/// The pins of frames that lie in a segment.
+fn pins<'a>(outline: &Outline, anchors: &'a [Base]) -> impl Iterator<Item = &'a Base> {
+    let number = outline.id.number;
+    anchors.iter().filter(move |pin| pin.segment == number && pin.sequence > 0 && pin.body_crc != 0)
+}
+
 /// Judges the frames of a sealed segment by its footer alone. What of it is damaged, and whether it begins well, is
 /// then known without the rest of the log.
 pub(crate) fn judge_sealed(outline: &Outline, footer: &FooterHeader) -> Vec<Item> {
@@ -191,9 +212,10 @@ pub(crate) fn judge_sealed(outline: &Outline, footer: &FooterHeader) -> Vec<Item
     items
 }
 
-/// The highest sequence that anything intact vouches for.
-fn claim(outlines: &[Outline], limits: &[u64], frontier: Base) -> u64 {
-    outlines.iter().zip(limits).fold(frontier.sequence, |claim, (outline, &limit)| {
+/// The highest sequence that anything intact vouches for. A segment of another history vouches for nothing in this one.
+fn claim(outlines: &[Outline], limits: &[u64], frontier: Base, anchors: &[Base]) -> u64 {
+    let ours = outlines.iter().zip(limits).filter(|(outline, _)| contradicts(outline, anchors).is_none());
+    ours.fold(frontier.sequence, |claim, (outline, &limit)| {
         let base = outline.header.map_or(0, |header| header.base.sequence);
         let sealed = outline.footer.map_or(0, |footer| footer.next_sequence);
         let marks = outline.frames.iter().map(|frame| frame.durable_mark).max().unwrap_or(0);
@@ -246,14 +268,16 @@ fn limits(outlines: &[Outline]) -> Vec<u64> {
 }
 
 /// Whether a segment holds another history than a later opening, or the manifest, pinned: the frame before the pin
-/// has an intact header, and is another.
+/// has an intact header, and is another. A sealed segment is whole: one that does not reach over the pinned frame is another.
 fn contradicts(outline: &Outline, anchors: &[Base]) -> Option<u64> {
-    let pins = anchors.iter().filter(|pin| pin.segment == outline.id.number && pin.sequence > 0 && pin.body_crc != 0);
-    for pin in pins {
+    for pin in pins(outline, anchors) {
+        let holds = outline
+            .footer
+            .is_none_or(|footer| (footer.first_sequence..footer.next_sequence).contains(&(pin.sequence - 1)));
         let sealed = outline.footer.map(|footer| (footer.next_sequence, footer.last_crc, footer.position));
         let frames = outline.frames.iter().map(|frame| (frame.sequence + 1, frame.body_crc, frame.end));
         let mut here = frames.chain(sealed).filter(|(sequence, ..)| *sequence == pin.sequence);
-        if here.any(|(_, crc, end)| (crc, end) != (pin.body_crc, pin.end)) {
+        if !holds || here.any(|(_, crc, end)| (crc, end) != (pin.body_crc, pin.end)) {
             return Some(pin.sequence - 1);
         }
     }

@@ -167,6 +167,10 @@ impl OpenFrame {
         let length = at.next_multiple_of(BLOCK_BYTES);
         self.buffer[at..length].fill(0);
         header.mark = self.records == 0;
+        if header.mark {
+            // What pins a frame pins its body's checksum: empty ones would all be alike, those of other histories too.
+            self.buffer[HEADER_BYTES..HEADER_BYTES + header.incarnation.len()].copy_from_slice(&header.incarnation);
+        }
         header.sequence = self.sequence;
         header.entries = self.table.len() as u16;
         header.length = length as u32;

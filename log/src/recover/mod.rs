@@ -12,7 +12,7 @@ use crate::format::footer::Footer;
 use crate::format::frame::{FrameHeader, TableEntry};
 use crate::format::segment::{Base, SegmentHeader, SegmentId, log_directory, parse_segment_name};
 use crate::format::{BLOCK_BYTES, Fault};
-use crate::history::{Line, Outline, Verdict, judge};
+use crate::history::{Line, Outline, Verdict, judge, pinned_within};
 use crate::scan::{Found, SCAN_BUFFER_BYTES, Seal, SegmentFile};
 use crate::{LogError, LogStart, StreamStart};
 use adopt::Adoption;
@@ -22,6 +22,9 @@ use iobackend::{Arena, Buffer, FileSlot, IoBackend, OpenMode};
 
 /// The one slot that recovery uses.
 const SLOT: FileSlot = FileSlot(0);
+
+/// Progress is told in steps of so many bytes.
+const STEP_BYTES: u64 = 1 << 20;
 
 /// Segments that can be missing. More were never written by anybody: a file so far off was not made by this engine.
 const SEGMENTS_MISSING_MAX: usize = 1 << 20;
@@ -143,6 +146,10 @@ pub fn recover<B: IoBackend>(
         outlines.push(outline);
         contents.push(content);
     }
+    let pinned = pinned_within(&outlines.iter().collect::<Vec<_>>(), frontier);
+    for (outline, pinned) in outlines.iter_mut().zip(pinned) {
+        show(backend, buffer, outline, &pinned)?;
+    }
     let judgement = judge(log, &outlines, frontier);
     let mut adoption = Adoption::default();
     for ((outline, content), judged) in outlines.iter().zip(contents).zip(&judgement.segments) {
@@ -248,12 +255,15 @@ fn read_segment<B: IoBackend>(
         Seal::Bad(fault) => Some(fault),
         Seal::Unsealed => None,
     };
-    let (mut frames, mut done) = (Vec::new(), 0);
+    let (mut frames, mut told) = (Vec::new(), 0);
     let end = file.end;
     let walked = file.walk(incarnation, BLOCK_BYTES as u64, end, |found| match found {
         Found::Frame { header, bytes, body } => {
-            progress(Reading::Done(bytes.len() as u64));
-            done += bytes.len() as u64;
+            let end = header.position + bytes.len() as u64;
+            if end - told >= STEP_BYTES {
+                progress(Reading::Done(end - told));
+                told = end;
+            }
             outline.frames.push(line(header, body.err()));
             frames.push(Frame {
                 header: *header,
@@ -263,7 +273,7 @@ fn read_segment<B: IoBackend>(
         }
         Found::Bad { bytes, fault } => outline.bad.push((bytes, fault)),
     })?;
-    progress(Reading::Done(outline.length.saturating_sub(done)));
+    progress(Reading::Done(outline.length.saturating_sub(told)));
     outline.incarnation = walked.incarnation;
     let damage = bad_footer.map(|fault| {
         outline.has_trailer = true;
@@ -271,6 +281,27 @@ fn read_segment<B: IoBackend>(
         Damage { segment: id, bytes, cause: Cause::Footer(fault), losses: Vec::new() }
     });
     Ok((outline, Content::Frames(frames, damage)))
+}
+
+/// Reads frames of a sealed segment, by their sequences, for the history to judge it by.
+pub(crate) fn show<B: IoBackend>(
+    backend: &mut B,
+    buffer: &mut Option<Buffer>,
+    outline: &mut Outline,
+    sequences: &[u64],
+) -> Result<(), LogError> {
+    let Some(footer) = outline.footer.filter(|_| !sequences.is_empty()) else {
+        return Ok(());
+    };
+    let mut file = SegmentFile::open(backend, outline.id, SLOT, OpenMode::ReadOnly, buffer)?;
+    file.walk(outline.incarnation, BLOCK_BYTES as u64, footer.position, |found| {
+        if let Found::Frame { header, body, .. } = found
+            && sequences.contains(&header.sequence)
+        {
+            outline.frames.push(line(header, body.err()));
+        }
+    })?;
+    Ok(())
 }
 
 /// A frame as the history of the log needs to know it.

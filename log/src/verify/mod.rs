@@ -9,12 +9,13 @@ mod join;
 use crate::error::{Damage, LogError};
 use crate::format::segment::SegmentId;
 use crate::format::{RootName, root_name};
-use crate::manifest::read_manifest;
-use crate::recover::segment_numbers;
+use crate::history::pinned_within;
+use crate::manifest::{ManifestRead, read_manifest};
+use crate::recover::{segment_numbers, show};
 #[cfg(doc)]
 use crate::scan::SCAN_BUFFER_BYTES;
 use crate::scan::SegmentFile;
-use examine::examine;
+use examine::{Examined, examine};
 use iobackend::{Buffer, FileSlot, IoBackend, OpenMode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,7 +82,31 @@ pub fn verify<B: IoBackend>(
     })?;
     let mut examined = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     examined.sort_unstable_by_key(|segment| segment.outline.id);
+    show_pinned(&open, &read, &mut examined)?;
     Ok(join::join(&read, examined, logs))
+}
+
+/// Shows the history what it needs of sealed segments; mostly that is nothing.
+fn show_pinned<B: IoBackend>(
+    open: impl Fn() -> Result<(B, Buffer), LogError>,
+    read: &ManifestRead,
+    examined: &mut [Examined],
+) -> Result<(), LogError> {
+    for log in examined.chunk_by_mut(|one, next| one.outline.id.log == next.outline.id.log) {
+        let number = log.first().map_or(0, |segment| usize::from(segment.outline.id.log));
+        let frontier = read.manifest.as_ref().and_then(|manifest| manifest.frontiers.get(number));
+        let outlines: Vec<_> = log.iter().map(|segment| &segment.outline).collect();
+        let pinned = pinned_within(&outlines, frontier.copied().unwrap_or_default());
+        if pinned.iter().all(Vec::is_empty) {
+            continue;
+        }
+        let (mut backend, buffer) = open()?;
+        let mut buffer = Some(buffer);
+        for (segment, pinned) in log.iter_mut().zip(pinned) {
+            show(&mut backend, &mut buffer, &mut segment.outline, &pinned)?;
+        }
+    }
+    Ok(())
 }
 
 type AllSegments = (Vec<SegmentId>, usize, u64);
