@@ -5,7 +5,7 @@ use diatreme_log::format::footer::{
     StreamEntry, Trailer, put_index, put_stream,
 };
 use diatreme_log::format::frame::{FrameHeader, HEADER_BYTES, RecordHeader};
-use diatreme_log::format::manifest::Manifest;
+use diatreme_log::format::manifest::{Identity, Manifest};
 use diatreme_log::format::segment::{Base, SEGMENT_NUMBER_MAX, SegmentHeader, SegmentId};
 use diatreme_log::format::{BLOCK_BYTES, Fault, SEQUENCE_MAX, crc};
 use proptest::collection::vec;
@@ -117,6 +117,7 @@ proptest! {
         let manifest = Manifest {
             clean: mark,
             generation: n(0),
+            identity: Identity { device: n(7), inode: n(8) },
             engine: id,
             placement_version: n(1),
             shards: n(2) as u16,

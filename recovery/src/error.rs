@@ -20,6 +20,13 @@ pub enum Error {
         /// How many.
         count: usize,
     },
+    /// The directory is in an older state than its embedder knows it to have been in.
+    Older {
+        /// The generation of its manifest.
+        found: u64,
+        /// The generation that was asked for.
+        at_least: u64,
+    },
     /// What the logs hold contradicts itself, under intact checksums.
     Replay {
         /// What the kernel says of it.
@@ -37,6 +44,11 @@ impl std::fmt::Display for Error {
             Error::Overrides { count } => {
                 write!(f, "{count} tenants placed by hand: at most {OVERRIDES_MAX}; unplace some")
             }
+            Error::Older { found, at_least } => write!(
+                f,
+                "the manifest is of generation {found}, and {at_least} at least was asked for: this is an older state of the \
+                 directory, or another directory; restore the newest one, or ask for {found} and give up what came after it"
+            ),
             Error::Replay { reason } => {
                 write!(f, "the log contradicts itself: {reason}; run `diatreme verify`, and report it")
             }
@@ -51,7 +63,7 @@ impl std::error::Error for Error {
             Error::Backend(error) => Some(error),
             Error::Memory(error) => Some(error),
             Error::Placement(error) => Some(error),
-            Error::Overrides { .. } | Error::Replay { .. } => None,
+            Error::Overrides { .. } | Error::Older { .. } | Error::Replay { .. } => None,
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct Opening<'a> {
     pub shards: u16,
     /// Tenants that are placed by hand from now on, or no more, in the order in which it was said.
     pub places: &'a [(TenantId, Option<u16>)],
+    /// The lowest generation that the manifest may have: an older state of the directory is refused.
+    pub at_least: u64,
     /// What the state machines accept.
     pub limits: Limits,
     /// Is told how far the recovery has come.
@@ -60,6 +62,7 @@ pub fn open<P: Place>(place: &P, opening: &Opening<'_>) -> Result<Opened, Error>
     let states = distribute(logs, &placement, opening.limits)?;
     manifest.clean = false;
     manifest.generation += 1;
+    manifest.identity = place.identity();
     let mut cold = place.cold()?;
     // Before any shard writes: what was adopted is the frontier from now on.
     cold.write(&manifest)?;
@@ -108,7 +111,12 @@ fn recover<P: Place>(place: &P, opening: &Opening<'_>) -> Result<Directory, Erro
             return Err(LogError::Manifest { faults: [say(0), say(1)] }.into());
         }
     };
+    if manifest.generation < opening.at_least {
+        return Err(Error::Older { found: manifest.generation, at_least: opening.at_least });
+    }
     report.clean = manifest.clean;
+    report.generation = manifest.generation;
+    report.moved = manifest.identity.moved(place.identity());
     place_tenants(opening, &mut manifest)?;
     let known = existing.last().map_or(0, |log| usize::from(*log) + 1).max(manifest.frontiers.len());
     let count = known.max(usize::from(opening.shards));

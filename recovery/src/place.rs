@@ -3,7 +3,7 @@
 use crate::Error;
 use iobackend::{Buffer, IoBackend};
 use log::LogError;
-use log::format::manifest::Manifest;
+use log::format::manifest::{Identity, Manifest};
 
 /// A data directory, and how to reach it for opening and closing: sequential, blocking, so the simplest backend will do.
 pub trait Place: Sync {
@@ -15,6 +15,9 @@ pub trait Place: Sync {
     /// # Errors
     /// What keeps it from being opened.
     fn cold(&self) -> Result<Cold<Self::Backend>, Error>;
+
+    /// Which directory this is, so that a copy of it is told from it; [`Identity::UNKNOWN`] where nothing says so.
+    fn identity(&self) -> Identity;
 
     /// Logs that are recovered at a time, each by a thread; with 1, the calling thread recovers them in turn.
     fn threads(&self) -> usize;

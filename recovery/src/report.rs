@@ -18,6 +18,10 @@ pub struct RecoveryReport {
     pub created: bool,
     /// Whether it was closed cleanly before.
     pub clean: bool,
+    /// Whether it lies elsewhere than when it was opened last: it is a copy of a directory, or was restored from one.
+    pub moved: bool,
+    /// The generation of the manifest that was found; 0 if there was none.
+    pub generation: u64,
     /// Segments that are part of the logs.
     pub segments: usize,
     /// Segments that had to be read frame by frame.

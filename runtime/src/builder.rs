@@ -67,6 +67,7 @@ pub struct Builder {
     pub(crate) record_bytes_max: u32,
     /// Tenants placed by hand, or no more, in the order in which it was said.
     pub(crate) places: Vec<(TenantId, Option<u16>)>,
+    pub(crate) at_least: u64,
     pub(crate) watch: Option<Watch>,
 }
 
@@ -94,6 +95,7 @@ impl Builder {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             record_bytes_max: kernel::Limits::default().record_bytes_max,
             places: Vec::new(),
+            at_least: 0,
             watch: None,
         }
     }
@@ -175,6 +177,15 @@ impl Builder {
         self
     }
 
+    /// Refuses the directory if it is in an older state than this, which a restored copy or a snapshot of a machine is, and
+    /// which nothing inside it shows: each opening and each closing raises its generation by one. The number to keep, elsewhere,
+    /// is [`Engine::generation`]; after a closing that told no error, one more.
+    #[must_use]
+    pub fn at_least(mut self, generation: u64) -> Builder {
+        self.at_least = generation;
+        self
+    }
+
     /// Opens the engine: locks the directory, recovers its logs, starts the shards.
     ///
     /// # Errors
@@ -251,7 +262,7 @@ impl Builder {
             Some(Watch(watch)) => &**watch,
             None => &|_| {},
         };
-        Opening { shards, places: &self.places, limits, watch }
+        Opening { shards, places: &self.places, at_least: self.at_least, limits, watch }
     }
 
     /// The number of shards, and the CPU of each (`None`: unpinned).

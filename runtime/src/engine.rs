@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::TryRecvError;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// An open data directory: the handle of whoever embeds Diatreme.
 ///
@@ -32,7 +33,7 @@ pub struct Engine {
     root: PathBuf,
     report: StartReport,
     /// Shared with the shards: the directory is locked until the last of them writes no more.
-    _lock: Arc<DirectoryLock>,
+    lock: Arc<DirectoryLock>,
 }
 
 /// Where to learn how a shard ended.
@@ -113,6 +114,8 @@ impl Shared {
 pub struct StartReport {
     /// What the directory held.
     pub recovery: RecoveryReport,
+    /// How long it took to find that out, and to cut and seal what a crash had left.
+    pub recovery_time: Duration,
     /// One line for each shard; none for those that live with a host, which gets it from the shard.
     pub shards: Vec<ShardReport>,
 }
@@ -145,7 +148,9 @@ impl Engine {
         let layout = settings.layout();
         let shards = layout.len() as u16;
         let opening = settings.opening(shards);
-        let opened = recovery::open(&Root::new(root), &opening).map_err(OpenError::of(root))?;
+        let since = Instant::now();
+        let opened = recovery::open(&Root::new(root, &lock), &opening).map_err(OpenError::of(root))?;
+        let recovery_time = since.elapsed();
         let Opened { manifest, placement, incarnation, shards, report } = opened;
         let placement = Arc::new(placement);
         let log_config = |log: u16| settings.log_config(log, manifest.engine, incarnation);
@@ -167,8 +172,8 @@ impl Engine {
         let reports = std::mem::take(&mut starting.reports);
         let router = Mutex::new(Router::new(&placement, inboxes));
         let shared = Arc::new(Shared { router, placement, commons });
-        let report = StartReport { recovery: report, shards: reports };
-        Ok(Engine { shared, ends, manifest, root: root.clone(), report, _lock: lock })
+        let report = StartReport { recovery: report, recovery_time, shards: reports };
+        Ok(Engine { shared, ends, manifest, root: root.clone(), report, lock })
     }
 
     /// A new client, for one thread at a time.
@@ -193,6 +198,12 @@ impl Engine {
     #[must_use]
     pub fn report(&self) -> &StartReport {
         &self.report
+    }
+
+    /// The generation of the directory since this opening, for [`Builder::at_least`]. A closing raises it by one.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.manifest.generation
     }
 
     /// Where tenants live.
@@ -236,7 +247,8 @@ impl Engine {
             }
         }
         let manifest = std::mem::take(&mut self.manifest);
-        let written = recovery::close(&Root::new(&self.root), manifest, &ends).map_err(OpenError::of(&self.root));
+        let written =
+            recovery::close(&Root::new(&self.root, &self.lock), manifest, &ends).map_err(OpenError::of(&self.root));
         first.map_or(written, Err)
     }
 }

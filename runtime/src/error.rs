@@ -39,6 +39,15 @@ pub enum OpenError {
         /// The CPUs that its thread may run on instead.
         allowed: Vec<usize>,
     },
+    /// The directory is in an older state than was asked for; see [`Builder::at_least`](crate::Builder::at_least).
+    Older {
+        /// The data directory.
+        path: PathBuf,
+        /// The generation that it has.
+        found: u64,
+        /// The generation that was asked for.
+        at_least: u64,
+    },
     /// What a log holds contradicts itself, under intact checksums.
     Replay {
         /// What the kernel says of it.
@@ -85,6 +94,10 @@ impl std::fmt::Display for OpenError {
                 f,
                 "shard {shard} cannot be pinned to CPU {cpu}: its thread may run on {allowed:?}; choose among them, or run unpinned"
             ),
+            OpenError::Older { path, found, at_least } => {
+                let error = recovery::Error::Older { found: *found, at_least: *at_least };
+                write!(f, "{}: {error}", path.display())
+            }
             OpenError::Replay { reason } => {
                 write!(f, "the log contradicts itself: {reason}; run `diatreme verify`, and report it")
             }
@@ -131,6 +144,7 @@ impl OpenError {
             }
             recovery::Error::Placement(error) => OpenError::Placement(error),
             recovery::Error::Replay { reason } => OpenError::Replay { reason },
+            recovery::Error::Older { found, at_least } => OpenError::Older { path: root.into(), found, at_least },
             other => OpenError::Config(other.to_string()),
         }
     }

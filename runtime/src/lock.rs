@@ -2,13 +2,14 @@
 
 use crate::OpenError;
 use log::format::LOCK;
+use log::format::manifest::Identity;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// The directory is locked for as long as this lives, and released by the system if the process dies.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -36,9 +37,23 @@ impl DirectoryLock {
         }
     }
 
+    /// Which file the lock is: a copy of the directory has another.
+    #[cfg(unix)]
+    pub(crate) fn identity(&self) -> Identity {
+        use std::os::unix::fs::MetadataExt;
+        let known = |found: std::fs::Metadata| Identity { device: found.dev(), inode: found.ino() };
+        self.file.metadata().map_or(Identity::UNKNOWN, known)
+    }
+
+    /// The platform does not say.
+    #[cfg(not(unix))]
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::UNKNOWN
+    }
+
     fn hold(locked: Result<(), TryLockError>, file: File, path: &Path) -> Result<DirectoryLock, OpenError> {
         match locked {
-            Ok(()) => Ok(DirectoryLock { _file: file }),
+            Ok(()) => Ok(DirectoryLock { file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: PathBuf::from(path) }),
             Err(TryLockError::Error(source)) => Err(OpenError::Directory { doing: "lock", path: path.into(), source }),
         }

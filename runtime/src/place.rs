@@ -1,16 +1,21 @@
 //! A data directory of this machine.
 
+use crate::lock::DirectoryLock;
 use iobackend::{Arena, Backend, BackendConfig, Mode};
 use log::SCAN_BUFFER_BYTES;
+use log::format::manifest::Identity;
 use recovery::{Cold, Error, Place};
 use std::path::Path;
 
-/// A data directory, by its path.
-pub(crate) struct Root<'a>(&'a Path);
+/// A data directory, by its path, that this process has locked.
+pub(crate) struct Root<'a> {
+    path: &'a Path,
+    identity: Identity,
+}
 
 impl<'a> Root<'a> {
-    pub(crate) fn new(path: &'a Path) -> Root<'a> {
-        Root(path)
+    pub(crate) fn new(path: &'a Path, lock: &DirectoryLock) -> Root<'a> {
+        Root { path, identity: lock.identity() }
     }
 }
 
@@ -22,8 +27,12 @@ impl Place for Root<'_> {
         let Some(buffer) = arena.take(SCAN_BUFFER_BYTES) else {
             unreachable!("the arena is as large as the buffer");
         };
-        let config = BackendConfig { mode: Mode::Sync, ..BackendConfig::new(self.0) };
+        let config = BackendConfig { mode: Mode::Sync, ..BackendConfig::new(self.path) };
         Ok(Cold::new(iobackend::open(&config, &arena)?, buffer))
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
     }
 
     fn threads(&self) -> usize {

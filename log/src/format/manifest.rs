@@ -14,9 +14,36 @@ const MAGIC: &[u8; 8] = b"DIATMANI";
 const FIXED_BYTES: usize = 56;
 const FRONTIER_BYTES: usize = 24;
 const OVERRIDE_BYTES: usize = 16;
+const IDENTITY_BYTES: usize = 16;
 const FLAG_CLEAN: u16 = 1;
+const FLAG_IDENTITY: u16 = 2;
 /// The longest manifest, in whole blocks.
-pub const BYTES_MAX: usize = blocks_up(FIXED_BYTES + LOGS_MAX * FRONTIER_BYTES + OVERRIDES_MAX * OVERRIDE_BYTES + 4);
+pub const BYTES_MAX: usize = blocks_up(used_bytes(LOGS_MAX, OVERRIDES_MAX, true));
+
+const fn used_bytes(logs: usize, overrides: usize, identity: bool) -> usize {
+    let identity = if identity { IDENTITY_BYTES } else { 0 };
+    FIXED_BYTES + logs * FRONTIER_BYTES + overrides * OVERRIDE_BYTES + identity + 4
+}
+
+/// Which file of the machine the directory's `LOCK` is: another one where the directory was copied or restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The device's number.
+    pub device: u64,
+    /// The file's number on it.
+    pub inode: u64,
+}
+
+impl Identity {
+    /// Where the platform gives none.
+    pub const UNKNOWN: Identity = Identity { device: 0, inode: 0 };
+
+    /// Whether a directory that had this identity, and has `now`, is another than it was. Of an unknown one nobody can tell.
+    #[must_use]
+    pub fn moved(self, now: Identity) -> bool {
+        self != Identity::UNKNOWN && now != Identity::UNKNOWN && self != now
+    }
+}
 
 /// The decoded manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +52,8 @@ pub struct Manifest {
     pub clean: bool,
     /// One more at each write.
     pub generation: u64,
+    /// That of the directory when it was opened last.
+    pub identity: Identity,
     /// Random, made with the directory.
     pub engine: [u8; 16],
     /// Version of the placement table.
@@ -45,7 +74,7 @@ impl Manifest {
     }
 
     fn used_bytes(&self) -> usize {
-        FIXED_BYTES + self.frontiers.len() * FRONTIER_BYTES + self.overrides.len() * OVERRIDE_BYTES + 4
+        used_bytes(self.frontiers.len(), self.overrides.len(), true)
     }
 
     /// Writes the manifest into `out`.
@@ -59,7 +88,7 @@ impl Manifest {
         out[..self.encoded_bytes()].fill(0);
         out[0..8].copy_from_slice(MAGIC);
         put_u16(out, 8, VERSION);
-        put_u16(out, 10, if self.clean { FLAG_CLEAN } else { 0 });
+        put_u16(out, 10, FLAG_IDENTITY | if self.clean { FLAG_CLEAN } else { 0 });
         put_u32(out, 12, used as u32);
         put_u64(out, 16, self.generation);
         out[24..40].copy_from_slice(&self.engine);
@@ -80,6 +109,9 @@ impl Manifest {
             put_u16(out, at + 8, shard);
             at += OVERRIDE_BYTES;
         }
+        put_u64(out, at, self.identity.device);
+        put_u64(out, at + 8, self.identity.inode);
+        at += IDENTITY_BYTES;
         let sum = crc(&out[..at]);
         put_u32(out, at, sum);
     }
@@ -109,7 +141,9 @@ impl Manifest {
         if logs > LOGS_MAX || overrides > OVERRIDES_MAX {
             return Err(Fault::Shape);
         }
-        if used != FIXED_BYTES + logs * FRONTIER_BYTES + overrides * OVERRIDE_BYTES + 4 {
+        // Directories of the first builds have none.
+        let has_identity = u16_at(fixed, 10) & FLAG_IDENTITY != 0;
+        if used != used_bytes(logs, overrides, has_identity) {
             return Err(Fault::Shape);
         }
         let padding = bytes.get(used..blocks_up(used)).ok_or(Fault::Cut)?;
@@ -117,6 +151,11 @@ impl Manifest {
             return Err(Fault::Shape);
         }
         let (frontiers, rest) = whole[FIXED_BYTES..used - 4].split_at(logs * FRONTIER_BYTES);
+        let (overrides, identity) = rest.split_at(overrides * OVERRIDE_BYTES);
+        let identity = match has_identity {
+            true => Identity { device: u64_at(identity, 0), inode: u64_at(identity, 8) },
+            false => Identity::UNKNOWN,
+        };
         let manifest = Manifest {
             clean: u16_at(fixed, 10) & FLAG_CLEAN != 0,
             generation: u64_at(fixed, 16),
@@ -124,7 +163,8 @@ impl Manifest {
             placement_version: u64_at(fixed, 40),
             shards: u16_at(fixed, 48),
             frontiers: frontiers.chunks_exact(FRONTIER_BYTES).map(decode_frontier).collect(),
-            overrides: rest.chunks_exact(OVERRIDE_BYTES).map(|raw| (u64_at(raw, 0), u16_at(raw, 8))).collect(),
+            identity,
+            overrides: overrides.chunks_exact(OVERRIDE_BYTES).map(|raw| (u64_at(raw, 0), u16_at(raw, 8))).collect(),
         };
         if manifest.frontiers.iter().all(Base::is_sound) { Ok(manifest) } else { Err(Fault::Shape) }
     }
@@ -143,6 +183,7 @@ mod tests {
         let manifest = Manifest {
             clean: true,
             generation: 7,
+            identity: Identity { device: 66_306, inode: 1 << 40 },
             engine: [1; 16],
             placement_version: 3,
             shards: 2,
@@ -158,6 +199,23 @@ mod tests {
             bytes[at] ^= 1;
             assert!(Manifest::decode(&bytes[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    /// The first builds wrote none, and their directories must not be taken for damaged, or for copies.
+    #[test]
+    fn a_manifest_without_an_identity_is_read() {
+        let identity = Identity { device: 1, inode: 2 };
+        let manifest =
+            Manifest { clean: true, generation: 7, overrides: vec![(11, 1)], identity, ..Manifest::default() };
+        let mut bytes = vec![0; manifest.encoded_bytes()];
+        manifest.encode(&mut bytes);
+        let used = manifest.used_bytes() - IDENTITY_BYTES;
+        put_u16(&mut bytes, 10, FLAG_CLEAN);
+        bytes[used - 4..].fill(0);
+        let decoded = Manifest::decode(&with_sum(bytes, used)).expect("it is whole");
+        assert_eq!(decoded, Manifest { identity: Identity::UNKNOWN, ..manifest });
+        assert!(!decoded.identity.moved(identity) && !identity.moved(Identity::UNKNOWN));
+        assert!(identity.moved(Identity { inode: 3, ..identity }) && !identity.moved(identity));
     }
 
     fn with_sum(mut bytes: Vec<u8>, used: usize) -> Vec<u8> {
@@ -184,7 +242,7 @@ mod tests {
     #[test]
     fn counts_above_the_limits_are_refused() {
         for (logs, overrides) in [(LOGS_MAX + 1, 0), (usize::from(u16::MAX), 0), (0, OVERRIDES_MAX + 1)] {
-            let used = FIXED_BYTES + logs * FRONTIER_BYTES + overrides * OVERRIDE_BYTES + 4;
+            let used = used_bytes(logs, overrides, true);
             let mut bytes = vec![0; blocks_up(used)];
             Manifest::default().encode(&mut bytes);
             bytes[56..].fill(0);

@@ -129,7 +129,7 @@ fn next_manifest(read: &ManifestRead, frontier: Base, clean: bool) -> Manifest {
         placement_version: 0,
         shards: 1,
         frontiers: vec![frontier],
-        overrides: Vec::new(),
+        ..Manifest::default()
     }
 }
 
