@@ -3,6 +3,7 @@
 use crate::directory;
 use crate::failure::Failure;
 use crate::output;
+use crate::progress;
 use crate::table::count;
 use clap::{Args, ValueEnum};
 use diatreme::{BackendInfo, BackendKind, Builder, Cores, Engine, Mode};
@@ -45,12 +46,21 @@ impl EngineArgs {
 
 /// Opens an engine, and tells on standard error what the opening found that its user should know.
 pub(crate) fn open(args: &EngineArgs, builder: Builder) -> Result<Engine, Failure> {
-    let engine = builder.open().map_err(Failure::engine(&args.data_dir))?;
+    let engine = progress::open(builder).map_err(Failure::engine(&args.data_dir))?;
     let directory = args.data_dir.display();
     if let Some(why) = fallback(args.backend, engine.report().shards.iter().map(|shard| &shard.backend)) {
         output::remark(&format!("note: {why}"));
     }
     let found = &engine.report().recovery;
+    if found.moved {
+        output::remark(&format!(
+            "note: {directory} is a copy of, or was restored from, a directory that lay elsewhere: if that one is in use, their \
+             histories part here"
+        ));
+    }
+    for bad in &found.manifest_faults {
+        output::remark(&format!("note: {directory}: {bad}; the other copy served, and both are written anew"));
+    }
     for torn in &found.torn {
         let log::Torn { segment, at, .. } = torn;
         output::remark(&format!(

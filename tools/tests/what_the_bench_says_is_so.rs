@@ -204,7 +204,11 @@ fn each_scenario_shows_its_parts() {
             &["--records", "3000", "--duration", "0.1", "--batch", "100"],
             &["random reads, cold", "random reads, again", "scan, cold", "scan, again"],
         ),
-        ("recovery", &["--records", "3000"], &["opening after a crash", "opening after a clean end"]),
+        (
+            "recovery",
+            &["--records", "3000"],
+            &["opening, nothing sealed", "opening after a crash", "opening after a clean end"],
+        ),
         ("verify", &["--records", "3000"], &["verification, 1 core"]),
     ];
     for (scenario, args, parts) in scenarios {
@@ -214,6 +218,13 @@ fn each_scenario_shows_its_parts() {
         for name in parts {
             let part = part(&report, name);
             assert!(part["records"].as_u64().unwrap() > 0 && part["elapsed_sec"].as_f64().unwrap() > 0.0, "{part}");
+        }
+        if scenario == "recovery" {
+            let run = &report["runs"][0];
+            let (floor, opening) = (&run["floors"]["reading"], part(&report, "opening, nothing sealed"));
+            let ratio = floor["elapsed_sec"].as_f64().unwrap() / opening["elapsed_sec"].as_f64().unwrap();
+            assert!((run["ratio"]["of_floor"].as_f64().unwrap() / ratio - 1.0).abs() < 1e-6, "{}", run["ratio"]);
+            assert!(floor["bytes"].as_u64().unwrap() > 3000 * 100, "{floor}");
         }
         if scenario == "audit" {
             assert_eq!(part(&report, "scan, cold")["records"], 3000, "a scan reads every record");

@@ -5,6 +5,7 @@ use crate::floor::chain::ChainFloor;
 use crate::floor::device::DeviceFloor;
 use crate::floor::memory::MemoryFloor;
 use crate::floor::pauses::PausesFloor;
+use crate::floor::reading::ReadingFloor;
 use crate::floor::ring::RingFloor;
 use crate::machine;
 use hdrhistogram::Histogram;
@@ -237,6 +238,9 @@ pub(crate) struct Floors {
     /// Of the CPUs that the run kept busy.
     #[serde(default)]
     pub(crate) pauses: Option<PausesFloor>,
+    /// Of an opening: the same files, read and checksummed.
+    #[serde(default)]
+    pub(crate) reading: Option<ReadingFloor>,
 }
 
 /// The figure beside the floors.
@@ -245,7 +249,10 @@ pub(crate) struct Ratio {
     /// What the floors allow, records a second. A floor that says nothing here is none.
     pub(crate) device_records_per_sec: Option<f64>,
     pub(crate) processor_records_per_sec: Option<f64>,
-    /// The lower of the two: `device` or `processor`.
+    /// What reading and checksumming the same bytes allows.
+    #[serde(default)]
+    pub(crate) reading_records_per_sec: Option<f64>,
+    /// The lowest of them: `device`, `processor` or `reading`.
     pub(crate) tighter: String,
     /// Throughput over that of the tighter floor.
     pub(crate) of_floor: f64,

@@ -55,6 +55,10 @@ pub(crate) const OF_FLOORS: &[Figure<Floors>] = &[
     lower("ring, an item", Unit::Ns, |floors| Some(floors.ring.as_ref()?.batched_ns_per_item)),
     lower("ring, round trip p50", Unit::Ns, |floors| Some(floors.ring.as_ref()?.round_trip_p50_ns as f64)),
     lower("pauses, % of time lost", Unit::Plain, |floors| Some(floors.pauses.as_ref()?.lost_percent)),
+    higher("reading and checksums", Unit::GbPerSec, |floors: &Floors| {
+        let floor = floors.reading.as_ref()?;
+        (floor.elapsed_sec > 0.0).then(|| floor.bytes as f64 / 1e9 / floor.elapsed_sec)
+    }),
     higher("memory, small", Unit::GbPerSec, |floors: &Floors| Some(floors.memory.as_ref()?.small_gb_per_sec)),
     higher("memory, large", Unit::GbPerSec, |floors: &Floors| Some(floors.memory.as_ref()?.large_gb_per_sec)),
 ];

@@ -99,10 +99,12 @@ pub(crate) fn run(records_per_sec: f64) -> Run {
             ring: None,
             memory: None,
             pauses: None,
+            reading: None,
         },
         ratio: Some(Ratio {
             device_records_per_sec: Some(4.8e6),
             processor_records_per_sec: Some(8e6),
+            reading_records_per_sec: None,
             tighter: "device".into(),
             of_floor: records_per_sec / 4.8e6,
             p50_of_device: Some(2.0),

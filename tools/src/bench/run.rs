@@ -239,6 +239,20 @@ impl Bench<'_> {
 }
 
 impl Ratio {
+    /// An opening that reads everything, beside reading and checksumming the same files in `floor_sec`.
+    pub(crate) fn of_reading(records_per_sec: f64, records: u64, floor_sec: f64) -> Ratio {
+        let allowed = records as f64 / floor_sec.max(f64::MIN_POSITIVE);
+        Ratio {
+            device_records_per_sec: None,
+            processor_records_per_sec: None,
+            reading_records_per_sec: Some(allowed),
+            tighter: "reading".into(),
+            of_floor: records_per_sec / allowed,
+            p50_of_device: None,
+            p99_of_device: None,
+        }
+    }
+
     /// A throughput beside what two floors allow.
     pub(crate) fn of(records_per_sec: f64, device: Option<f64>, processor: Option<f64>) -> Option<Ratio> {
         let allowed = [("device", device), ("processor", processor)];
@@ -247,6 +261,7 @@ impl Ratio {
         Some(Ratio {
             device_records_per_sec: device,
             processor_records_per_sec: processor,
+            reading_records_per_sec: None,
             tighter: tighter.into(),
             of_floor: records_per_sec / lowest,
             p50_of_device: None,

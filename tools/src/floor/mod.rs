@@ -9,6 +9,7 @@ pub(crate) mod chain;
 pub(crate) mod device;
 pub(crate) mod memory;
 pub(crate) mod pauses;
+pub(crate) mod reading;
 pub(crate) mod ring;
 
 use hdrhistogram::Histogram;

@@ -54,6 +54,9 @@ fn floor_bars(run: &Run) -> Vec<Bar> {
     if let Some(records_per_sec) = ratio.processor_records_per_sec {
         bars.push(bar("processor", records_per_sec, "bar floors", ratio.tighter == "processor"));
     }
+    if let Some(records_per_sec) = ratio.reading_records_per_sec {
+        bars.push(bar("reading", records_per_sec, "bar floors", ratio.tighter == "reading"));
+    }
     bars
 }
 

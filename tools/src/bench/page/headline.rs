@@ -169,6 +169,7 @@ fn floor_tile(run: &Run) -> Option<Tile> {
     let ratio = run.ratio.as_ref()?;
     let allows = match ratio.tighter.as_str() {
         "device" => ratio.device_records_per_sec,
+        "reading" => ratio.reading_records_per_sec,
         _ => ratio.processor_records_per_sec,
     };
     let allows = allows.map_or(String::new(), |rate| format!("it allows {} records/s", number(rate)));

@@ -146,10 +146,12 @@ pub(super) fn run(parts: Vec<Part>, median_ns: f64, growth: f64) -> Run {
                 large_gb_per_sec: 14.2,
             }),
             pauses: Some(pauses()),
+            reading: None,
         },
         ratio: Some(Ratio {
             device_records_per_sec: Some(19_900.0 * 512.4),
             processor_records_per_sec: Some(9.22e6),
+            reading_records_per_sec: None,
             tighter: "processor".into(),
             of_floor: rate / 9.22e6,
             p50_of_device: Some(median_ns / 96_000.0),
@@ -344,6 +346,7 @@ pub(super) fn verification() -> Document {
     let ratio = verified.ratio.map(|ratio| Ratio {
         device_records_per_sec: None,
         processor_records_per_sec: Some(36.9e6),
+        reading_records_per_sec: None,
         of_floor: 0.52,
         p50_of_device: None,
         p99_of_device: None,
@@ -419,6 +422,7 @@ pub(super) fn extreme() -> Document {
     run.ratio = Some(Ratio {
         device_records_per_sec: Some(f64::INFINITY),
         processor_records_per_sec: Some(0.0),
+        reading_records_per_sec: None,
         tighter: "processor".into(),
         of_floor: f64::NAN,
         p50_of_device: Some(f64::INFINITY),

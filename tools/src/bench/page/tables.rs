@@ -5,8 +5,9 @@ use super::{best_device, rate_unit};
 use crate::bench::document::{Config, Part, Queue, Run, ShardCounts, Sweep};
 use crate::floor::device::DeviceFloor;
 use crate::floor::pauses::PausesFloor;
+use crate::floor::reading::ReadingFloor;
 use crate::machine;
-use crate::table::grouped;
+use crate::table::{count, grouped};
 use std::fmt::Write;
 
 /// Rows under titles; the first column names its row, the others hold numbers. Nothing without rows.
@@ -251,6 +252,10 @@ fn processor(run: &Run) -> String {
         {
             row(format!("copy of memory, {}", bytes(size as f64)), bytes_per_sec(gb_per_sec * 1e9));
         }
+    }
+    if let Some(ReadingFloor { threads, bytes: read, elapsed_sec }) = &run.floors.reading {
+        let name = format!("{} read and checksummed by {}", bytes(*read as f64), count(*threads as u64, "thread"));
+        row(name, bytes_per_sec(*read as f64 / elapsed_sec.max(f64::MIN_POSITIVE)));
     }
     table("Processor and memory", "", &["what", "floor"], &rows)
 }

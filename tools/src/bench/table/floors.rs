@@ -7,10 +7,11 @@ use crate::floor::chain::ChainFloor;
 use crate::floor::device::DeviceFloor;
 use crate::floor::memory::MemoryFloor;
 use crate::floor::pauses::PausesFloor;
+use crate::floor::reading::ReadingFloor;
 use crate::floor::ring::RingFloor;
 use crate::machine;
 use crate::names::shown;
-use crate::table::{Table, grouped};
+use crate::table::{Table, count, grouped};
 
 pub(super) fn floors(page: &mut Page, floors: &Floors) {
     if !floors.device.is_empty() {
@@ -37,6 +38,17 @@ pub(super) fn floors(page: &mut Page, floors: &Floors) {
             bytes(*large_bytes)
         );
         page.line("memory", &text);
+    }
+    if let Some(ReadingFloor { threads, bytes, elapsed_sec }) = &floors.reading {
+        let gb = *bytes as f64 / 1e9;
+        let text = format!(
+            "{} MB read and checksummed by {} in {} ms: {} s a GB",
+            digits(gb * 1e3),
+            count(*threads as u64, "thread"),
+            digits(elapsed_sec * 1e3),
+            digits(elapsed_sec / gb.max(f64::MIN_POSITIVE))
+        );
+        page.line("reading", &text);
     }
     floors.pauses.iter().for_each(|floor| pauses(page, floor));
 }
@@ -88,7 +100,11 @@ fn ring_text(ring: &RingFloor) -> String {
 
 /// The headline.
 pub(super) fn ratio(page: &mut Page, ratio: &Ratio) {
-    let allowed = [("device", ratio.device_records_per_sec), ("processor", ratio.processor_records_per_sec)];
+    let allowed = [
+        ("device", ratio.device_records_per_sec),
+        ("processor", ratio.processor_records_per_sec),
+        ("reading", ratio.reading_records_per_sec),
+    ];
     let allows = |(name, rate): (&str, Option<f64>)| Some(format!("the {name} allows {} records/s", digits(rate?)));
     let allowed: Vec<String> = allowed.into_iter().filter_map(allows).collect();
     page.line(
@@ -100,6 +116,10 @@ pub(super) fn ratio(page: &mut Page, ratio: &Ratio) {
             allowed.join(", ")
         ),
     );
+    if ratio.reading_records_per_sec.is_some() {
+        let times = digits(ratio.of_floor.recip());
+        page.line("", &format!("opening takes {times} × as long as reading and checksumming the same bytes"));
+    }
     let of_device = [("p50", ratio.p50_of_device), ("p99", ratio.p99_of_device)];
     let times = |(name, of): (&str, Option<f64>)| Some(format!("{name} is {} × the device's own", digits(of?)));
     let times: Vec<String> = of_device.into_iter().filter_map(times).collect();

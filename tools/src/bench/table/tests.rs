@@ -1,8 +1,9 @@
 use super::*;
-use crate::bench::document::Arrivals;
+use crate::bench::document::{Arrivals, Floors, Ratio};
 use crate::bench::made_up::{document, sweep};
 use crate::floor::memory::MemoryFloor;
 use crate::floor::pauses::PausesFloor;
+use crate::floor::reading::ReadingFloor;
 use crate::floor::ring::RingFloor;
 
 /// Wherever lines are broken, and however wide columns are.
@@ -188,4 +189,20 @@ fn a_sweep_has_its_points_and_its_knee() {
         ],
     );
     has(&table(&sweep(0.0, &[0.25], 0.0)), &["knee none"]);
+}
+
+#[test]
+fn an_opening_stands_beside_reading_the_same_files() {
+    let mut opening = document(&[1e6]);
+    let run = &mut opening.runs[0];
+    let reading = ReadingFloor { threads: 2, bytes: 2_000_000_000, elapsed_sec: 0.8 };
+    run.floors = Floors { reading: Some(reading), ..Floors::default() };
+    run.ratio = Some(Ratio::of_reading(1e6, 1_000_000, 0.8));
+    let text = table(&opening);
+    has(&text, &["read and checksummed by 2 threads in 800", "0.400 s a GB", "80 % of the tighter floor, the reading"]);
+    has(&text, &["opening takes 1.250 × as long as reading and checksumming the same bytes"]);
+    let page = crate::bench::page::render(&opening);
+    for wanted in ["of the tighter floor, reading", "read and checksummed by 2 threads", "2.50 GB/s"] {
+        assert!(page.contains(wanted), "{wanted}");
+    }
 }
