@@ -7,6 +7,7 @@ use crate::format::segment::{SegmentHeader, SegmentId};
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::limits::{FOOTER_BYTES_MAX, FRAME_BYTES_MAX};
 use iobackend::{Buffer, FileSlot, IoBackend, IoError, OpKind, OpenMode};
+use std::io::ErrorKind;
 use std::ops::Range;
 
 /// Bytes of the buffer that a scan needs: twice the longest frame, so that sequential reads are large.
@@ -23,6 +24,8 @@ pub(crate) struct SegmentFile<'a, B> {
     pub(crate) length: u64,
     buffer: &'a mut Option<Buffer>,
     window: Range<u64>,
+    /// How far reading ahead is of use; no further than asked for before a walk begins.
+    ahead: u64,
     /// Blocks of the window that the device does not give back; their bytes are zero here.
     unreadable: Vec<u64>,
 }
@@ -37,14 +40,17 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
         buffer: &'a mut Option<Buffer>,
     ) -> Result<Self, LogError> {
         let (opened, _) = backend.run(OpKind::Open { file: slot, name: id.file_name(), mode });
-        opened.map_err(|source| LogError::Io { doing: "open", segment: id, source })?;
+        opened.map_err(|source| match source.kind() {
+            ErrorKind::IsADirectory => LogError::Foreign { path: id.to_string() },
+            _ => LogError::Io { doing: "open", segment: id, source },
+        })?;
         let length = backend.length(slot).map_err(|source| LogError::System {
             doing: "learn the length of",
             path: id.to_string(),
             source,
         })?;
         let end = length / BLOCK_BYTES as u64 * BLOCK_BYTES as u64;
-        Ok(SegmentFile { backend, id, slot, end, length, buffer, window: 0..0, unreadable: Vec::new() })
+        Ok(SegmentFile { backend, id, slot, end, length, buffer, window: 0..0, ahead: 0, unreadable: Vec::new() })
     }
 
     /// The bytes from `at` on: `want` of them, or as many as the file has.
@@ -52,7 +58,7 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
         debug_assert!(at.is_multiple_of(BLOCK_BYTES as u64) && want <= SCAN_BUFFER_BYTES);
         let until = (at + want as u64).min(self.end);
         if at < self.window.start || until > self.window.end {
-            self.fill(at)?;
+            self.fill(at, until.max(self.ahead))?;
         }
         let from = (at.min(self.window.end) - self.window.start) as usize;
         let to = (until.max(at).min(self.window.end) - self.window.start) as usize;
@@ -60,8 +66,8 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
         Ok(&buffer[from..to.max(from)])
     }
 
-    fn fill(&mut self, at: u64) -> Result<(), LogError> {
-        let len = self.end.saturating_sub(at).min(SCAN_BUFFER_BYTES as u64) as usize;
+    fn fill(&mut self, at: u64, until: u64) -> Result<(), LogError> {
+        let len = until.min(self.end).saturating_sub(at).min(SCAN_BUFFER_BYTES as u64) as usize;
         self.window = at..at;
         self.unreadable.clear();
         if len == 0 {
@@ -197,6 +203,7 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
         until: u64,
         mut visit: impl FnMut(Found<'_>),
     ) -> Result<Walked, LogError> {
+        self.ahead = until;
         let mut walked = Walked { end: at, incarnation };
         let mut bad: Option<(u64, Fault)> = None;
         while at < until.min(self.end) {
