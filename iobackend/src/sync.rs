@@ -74,13 +74,22 @@ impl SyncBackend {
     }
 
     fn open(&mut self, slot: FileSlot, name: FileName, mode: OpenMode) -> Result<(), IoError> {
+        let path = self.files.path(name.as_str());
         let opened = OpenOptions::new()
             .read(true)
             .write(mode != OpenMode::ReadOnly)
             .create_new(mode == OpenMode::CreateNew)
             .mode(FILE_MODE)
             .custom_flags(self.files.direct.open_flags())
-            .open(self.files.path(name.as_str()));
+            .open(&path);
+        // A directory can be opened for reading, and is no file all the same; what direct I/O says of one tells nobody that.
+        let is_directory = match &opened {
+            Ok(file) => mode == OpenMode::ReadOnly && file.metadata().is_ok_and(|found| found.is_dir()),
+            Err(_) => mode != OpenMode::CreateNew && path.is_dir(),
+        };
+        if is_directory {
+            return Err(IoError::from_errno(Operation::Open, libc::EISDIR));
+        }
         let file = opened.map_err(|error| IoError::from_io(Operation::Open, &error))?;
         self.open[slot.index()] = Some(file);
         Ok(())

@@ -151,5 +151,9 @@ fn open<B: IoBackend>(backend: &mut B, name: &str, mode: OpenMode) -> Result<(),
 }
 
 fn system(doing: &'static str, name: &str, error: impl Into<std::io::Error>) -> LogError {
-    LogError::System { doing, path: name.into(), source: error.into() }
+    let (path, source) = (name.into(), error.into());
+    match source.kind() {
+        std::io::ErrorKind::IsADirectory => LogError::Foreign { path },
+        _ => LogError::System { doing, path, source },
+    }
 }

@@ -11,6 +11,7 @@ use log::format::{RootName, root_name};
 use log::{Fault, LogError, LogStart, ManifestRead};
 use router::Placement;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 /// What an opening is to come to.
 pub struct Opening<'a> {
@@ -124,7 +125,10 @@ fn recover<P: Place>(place: &P, opening: &Opening<'_>) -> Result<Directory, Erro
     for log in 0..count {
         let path = log_directory(log as u16);
         let made = cold.backend.create_directory(&path);
-        made.map_err(|source| LogError::System { doing: "make the directory", path, source })?;
+        made.map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => LogError::Foreign { path },
+            _ => LogError::System { doing: "make the directory", path, source },
+        })?;
     }
     drop(cold);
     let mut logs = recover_logs(place, &manifest, opening.watch)?;

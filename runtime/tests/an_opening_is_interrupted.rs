@@ -15,9 +15,10 @@ use iobackend::{Arena, IoBackend};
 use kernel::{Limits, StreamSlot};
 use log::format::manifest::Identity;
 use memory::{Bytes, Disk, Memory, MemoryBackend, Plan};
-use recovery::{Cold, Opened, Opening};
+use recovery::{Cold, Opened, Opening, Progress};
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 
 /// What the disk asks of those who use it.
 #[allow(dead_code, reason = "only the log's tests make a backend by it")]
@@ -29,15 +30,18 @@ trait Place: Sync {
     }
 }
 
-struct Machine(Memory);
+struct Machine {
+    memory: Memory,
+    threads: usize,
+}
 
 impl recovery::Place for Machine {
     type Backend = MemoryBackend;
 
     fn cold(&self) -> Result<Cold<MemoryBackend>, recovery::Error> {
-        let bytes = self.0.scan_bytes();
+        let bytes = self.memory.scan_bytes();
         let buffer = Arena::new(bytes).unwrap().take(bytes).unwrap();
-        Ok(Cold::new(self.0.attach(), buffer))
+        Ok(Cold::new(self.memory.attach(), buffer))
     }
 
     fn identity(&self) -> Identity {
@@ -45,13 +49,13 @@ impl recovery::Place for Machine {
     }
 
     fn threads(&self) -> usize {
-        1
+        self.threads
     }
 }
 
 fn opening(memory: &Memory, shards: u16) -> Result<Opened, recovery::Error> {
     let opening = Opening { shards, places: &[], at_least: 0, limits: Limits::default(), watch: &|_| {} };
-    recovery::open(&Machine(memory.clone()), &opening)
+    recovery::open(&Machine { memory: memory.clone(), threads: 1 }, &opening)
 }
 
 /// What an opening comes to, but for what an earlier one may have cut and sealed already.
@@ -187,4 +191,25 @@ fn an_opening_that_is_interrupted_anywhere_changes_nothing_for_the_next() {
         }
     }
     assert!(interrupted > 1000, "{interrupted}");
+}
+
+/// Logs are taken from a queue: however many threads do it, the result is the same, and the progress ends with the last byte.
+#[test]
+fn threads_share_the_logs_and_come_to_the_same() {
+    let disk = crashed(true);
+    let (expected, _) = found(&opening(&Memory::of(disk.clone()), 2).unwrap());
+    for threads in [2, 3, 8] {
+        let last = Mutex::new(Progress::default());
+        let watch = |now: Progress| {
+            let mut last = last.lock().unwrap();
+            last.done = last.done.max(now.done);
+            last.total = last.total.max(now.total);
+        };
+        let opening = Opening { shards: 2, places: &[], at_least: 0, limits: Limits::default(), watch: &watch };
+        let machine = Machine { memory: Memory::of(disk.clone()), threads };
+        let opened = recovery::open(&machine, &opening).unwrap();
+        assert_eq!(found(&opened).0, expected, "{threads} threads");
+        let bytes = opened.report.bytes;
+        assert_eq!(*last.lock().unwrap(), Progress { done: bytes, total: bytes }, "{threads} threads");
+    }
 }

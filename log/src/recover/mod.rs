@@ -183,6 +183,9 @@ pub(crate) fn segment_numbers<B: IoBackend>(backend: &mut B, log: u16) -> Result
     let names = match backend.list(&directory) {
         Ok(names) => names,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Err(LogError::Foreign { path: directory });
+        }
         Err(source) => return Err(LogError::System { doing: "list", path: directory, source }),
     };
     let number = |name: &String| {

@@ -42,7 +42,7 @@ fn pass(root: &Path, logs: &[Vec<String>], threads: usize) -> Result<u64, String
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let joined = workers.into_iter().map(|worker| worker.join());
+        let joined = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
         joined.map(|bytes| bytes.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum()
     })
 }
