@@ -7,7 +7,7 @@
 use crate::memory;
 use iobackend::sim::{Rng, SimBackend, SimDisk};
 use kernel::Limits;
-use log::format::manifest::Manifest;
+use log::format::manifest::{Identity, Manifest};
 use log::format::segment::Base;
 use log::limits::{ARENA_BYTES, SEGMENT_BYTES_MIN};
 use log::{Log, LogBuffers, LogConfig, SCAN_BUFFER_BYTES};
@@ -108,19 +108,37 @@ impl Seat {
 }
 
 /// The simulated disk as a place of a data directory.
-pub(crate) struct SimPlace(pub(crate) SimDisk);
+pub(crate) struct SimPlace {
+    disk: SimDisk,
+    identity: Identity,
+}
 
 impl Place for SimPlace {
     type Backend = SimBackend;
 
     fn cold(&self) -> Result<Cold<SimBackend>, recovery::Error> {
         let buffer = memory::carve(SCAN_BUFFER_BYTES, log::scan_buffer).map_err(recovery::Error::Memory)?;
-        Ok(Cold::new(self.0.backend(COLD_LANE), buffer))
+        Ok(Cold::new(self.disk.backend(COLD_LANE), buffer))
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
     }
 
     fn threads(&self) -> usize {
         1
     }
+}
+
+/// What an opening is to be.
+pub(crate) struct How {
+    pub(crate) shards: u16,
+    /// The machine, which gives the directory its identity.
+    pub(crate) machine: u64,
+    /// The generation that the manifest must have reached.
+    pub(crate) at_least: u64,
+    /// The wall clock less the disk's.
+    pub(crate) wall: u64,
 }
 
 /// An opening.
@@ -137,16 +155,17 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Opens the directory on a disk. `clock` is the wall clock less the disk's.
-    pub(crate) fn open(disk: &SimDisk, shards: u16, clock: impl Fn(u64) -> u64) -> Result<Engine, String> {
-        let place = SimPlace(disk.clone());
+    /// Opens the directory on a disk.
+    pub(crate) fn open(disk: &SimDisk, how: &How) -> Result<Engine, String> {
+        let &How { shards, machine, at_least, wall } = how;
+        let place = SimPlace { disk: disk.clone(), identity: Identity { device: machine, inode: 1 } };
         let limits = Limits {
             record_bytes_max: 1 << 20,
             batch_bytes_max: REQUEST_PAYLOAD_MAX,
             batch_records_max: REQUEST_RECORDS_MAX,
             ..Limits::default()
         };
-        let opening = Opening { shards, places: &[], limits, watch: &|_| {} };
+        let opening = Opening { shards, places: &[], limits, at_least, watch: &|_| {} };
         let opened = recovery::open(&place, &opening).map_err(|error| error.to_string())?;
         let Opened { manifest, placement, incarnation, shards, report } = opened;
         let state_hashes = shards.iter().map(|(state, _)| state.kernel.state_hash()).collect();
@@ -161,7 +180,7 @@ impl Engine {
                 durable: true,
             };
             let buffers = memory::carve(ARENA_BYTES, LogBuffers::take).map_err(|error| error.to_string())?;
-            let log = Log::open(disk.backend(log as u16), buffers, config, start, clock(disk.now()));
+            let log = Log::open(disk.backend(log as u16), buffers, config, start, wall + disk.now());
             let mut log = log.map_err(|error| error.to_string())?;
             for (slot, stream) in (0..).zip(state.streams) {
                 log.add_stream(slot, stream);
@@ -174,6 +193,11 @@ impl Engine {
         }
         let router = Router::new(&placement, inboxes);
         Ok(Engine { seats, router, placement, manifest, report, state_hashes, incarnation, place })
+    }
+
+    /// The manifest's generation.
+    pub(crate) fn generation(&self) -> u64 {
+        self.manifest.generation
     }
 
     /// The doorbell of a shard.

@@ -1,10 +1,11 @@
 //! What happens to the disk while no engine is open: injuries at rest, copies put aside, put back, and written to.
 
+use crate::engine::{Engine, How};
 use crate::model::Model;
 use crate::plan::{Action, End, Epoch, Expected, Meanwhile, Place, Step};
 use crate::trace::Lane;
-use crate::world::{Copy, World};
-use iobackend::sim::{Extent, Rng, SimConfig, SimDisk};
+use crate::world::{Copy, WALL_START, World};
+use iobackend::sim::{Extent, FaultRates, Rng, SimConfig, SimDisk};
 use log::format::manifest::COPIES;
 
 impl World<'_> {
@@ -72,6 +73,17 @@ impl World<'_> {
             self.disk.restore(image);
             self.model.put_back(model);
             self.coverage.branch("an older copy was put back");
+            self.refuses_what_is_older();
+        }
+    }
+
+    /// Who knows the newest generation is not served an older one.
+    fn refuses_what_is_older(&mut self) {
+        self.disk.set_rates(FaultRates::none());
+        let (known, wall) = (std::mem::take(&mut self.generation), WALL_START);
+        let how = How { shards: 1, machine: self.machine, at_least: known + 1, wall };
+        if Engine::open(&self.disk, &how).is_ok() {
+            self.model.violate(format!("a directory older than generation {} was opened", known + 1));
         }
     }
 
@@ -84,6 +96,8 @@ impl World<'_> {
         let disk = std::mem::replace(&mut self.disk, clone);
         let ours = std::mem::replace(&mut self.model, model);
         let spoilt = std::mem::replace(&mut self.spoilt, spoilt);
+        let generation = std::mem::take(&mut self.generation);
+        self.machine += 1;
         let append = |tenant: u8| Step {
             client: 0,
             action: Action::Append {
@@ -102,7 +116,7 @@ impl World<'_> {
         for (sum, count) in self.coverage.faults.iter_mut().zip(self.disk.fired()) {
             *sum += count;
         }
-        (self.disk, self.spoilt) = (disk, spoilt);
+        (self.disk, self.spoilt, self.generation, self.machine) = (disk, spoilt, generation, 1);
         let Model { violations, .. } = std::mem::replace(&mut self.model, ours);
         self.model.violations.extend(violations);
         self.coverage.branch("a clone was written to");

@@ -280,7 +280,7 @@ impl Model {
             // A tail that was torn and spoilt at once: its offsets are given out again (docs/durability.md).
             let gone = model.records.split_off(&survey.next);
             for entry in gone.values() {
-                self.appends[entry.identity.append as usize].fate = Fate::Void;
+                self.appends[entry.identity.append as usize].fate = Fate::Open;
             }
         }
         let known = model.records.range(..survey.next).count() as u64;
@@ -291,16 +291,18 @@ impl Model {
         self.violations.extend(wrong);
     }
 
-    /// After a survey of everything: appends that were open and did not show are void, and each that did is whole.
-    pub(crate) fn settle(&mut self) {
+    /// After a survey of everything: appends that were open and did not show are void, and each that did is whole. Where bytes
+    /// were spoilt, what did not show may do so another time.
+    pub(crate) fn settle(&mut self, excused: bool) {
         let mut wrong = Vec::new();
         for (number, append) in self.appends.iter_mut().enumerate() {
             let tenant = &self.tenants[usize::from(append.tenant)];
             match append.fate {
+                Fate::Open if excused => {}
                 Fate::Open => {
                     // Of a deleted stream nothing can be known, and nothing will ever be shown.
                     let stream = tenant.streams.get(&append.stream);
-                    if stream.is_some_and(|stream| !stream.impaired) {
+                    if stream.is_some_and(|stream| stream.life == Life::Here && !stream.impaired) {
                         append.fate = Fate::Void;
                     }
                 }
@@ -349,7 +351,8 @@ impl Model {
         let lost = |id: u32| stream.is_none_or(|stream| stream == id);
         self.tenant(tenant).streams.retain(|id, _| !lost(*id));
         for append in self.appends.iter_mut().filter(|append| append.tenant == tenant && lost(append.stream)) {
-            append.fate = Fate::Void;
+            // What damage took, it may give back.
+            append.fate = Fate::Open;
         }
     }
 

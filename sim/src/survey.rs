@@ -28,7 +28,8 @@ impl World<'_> {
         let moved = self.survey_tenants(engine, &mut surveyor);
         surveyor.detach();
         if moved == Some(()) {
-            self.model.settle();
+            let excused = self.excused();
+            self.model.settle(excused);
             self.coverage.records += self.model.records() as u64;
             return Moved::Done;
         }
@@ -154,9 +155,10 @@ impl World<'_> {
                 }
                 self.model.make_stream(tenant, StreamId(stream), number);
             }
+            // What damage took, it may give back.
             None => self.lost_or_wrong(
                 engine,
-                0,
+                u64::MAX,
                 format!("stream {stream} ({name:?}) of tenant {tenant} is listed, and nobody made it"),
             ),
         }

@@ -5,7 +5,7 @@
 
 use crate::client::{Sending, SimClient};
 use crate::coverage::Coverage;
-use crate::engine::Engine;
+use crate::engine::{Engine, How};
 use crate::model::Model;
 use crate::plan::{End, Epoch, Plan};
 use crate::registry::Registry;
@@ -40,7 +40,7 @@ const OPENINGS_TRIED: u32 = 4;
 /// How the violation begins that a directory does not open.
 const UNOPENED: &str = "the directory does not open";
 /// The wall clock at the beginning: some day in 2023, in nanoseconds since 1970.
-const WALL_START: u64 = 1_700_000_000_000_000_000;
+pub(crate) const WALL_START: u64 = 1_700_000_000_000_000_000;
 
 /// Runs a plan from beginning to end.
 #[must_use]
@@ -69,6 +69,10 @@ pub(crate) struct World<'a> {
     pub(crate) copy: Option<Copy>,
     /// What had struck when this opening began.
     fired_before: [u64; KINDS],
+    /// Which machine this is: a clone's is another.
+    pub(crate) machine: u64,
+    /// The generation of the manifest that was seen last.
+    pub(crate) generation: u64,
     /// When the last opening ended.
     pub(crate) last_end: u64,
     /// The disk began as a copy of one that was injured.
@@ -115,6 +119,8 @@ impl<'a> World<'a> {
             wall: WALL_START,
             copy: None,
             fired_before: [0; KINDS],
+            machine: 1,
+            generation: 0,
             last_end: 0,
             spoilt: false,
             fresh: false,
@@ -226,8 +232,8 @@ impl<'a> World<'a> {
                 self.disk.set_rates(FaultRates::none());
             }
             let before = self.disk.fired();
-            let wall = self.wall;
-            let opened = Engine::open(&self.disk, shards, |now| wall + now);
+            let how = How { shards, machine: self.machine, at_least: self.generation, wall: self.wall };
+            let opened = Engine::open(&self.disk, &how);
             if let Some(crash) = self.disk.is_down() {
                 self.coverage.branch("went down during an opening");
                 self.crashed(crash);
@@ -238,12 +244,17 @@ impl<'a> World<'a> {
                     if attempt > 0 {
                         self.coverage.branch("failed to open, and opened then");
                     }
-                    self.opened(&engine);
+                    self.opened(&engine, attempt == 0);
                     return Some(engine);
                 }
                 Err(error) => {
                     self.note(Lane::World, "failed", 0, || error.clone());
                     let struck = self.disk.fired() != before;
+                    if error.contains("is of generation") && self.excused() {
+                        // The newest copy of the manifest is spoilt: whoever knows better says so, and goes on with the other.
+                        self.generation = 0;
+                        continue;
+                    }
                     if error.contains("neither copy of the manifest") && self.excused() {
                         self.coverage.branch("refused: both copies of the manifest bad");
                         self.over = true;
@@ -265,7 +276,7 @@ impl<'a> World<'a> {
         None
     }
 
-    fn opened(&mut self, engine: &Engine) {
+    fn opened(&mut self, engine: &Engine, first: bool) {
         let report = &engine.report;
         self.coverage.opening(report);
         if !self.excused() {
@@ -276,6 +287,13 @@ impl<'a> World<'a> {
                 self.model.violate(format!("{} streams are frozen without a cause", report.frozen));
             }
         }
+        // An attempt that came to nothing may have made a clone the directory's own place.
+        let cloned = self.machine > 1 && !report.created;
+        if report.moved && !cloned || cloned && first && !report.moved {
+            let is = if cloned { "was not taken" } else { "was taken" };
+            self.model.violate(format!("the directory {is} for a copy"));
+        }
+        self.generation = engine.generation();
         if let Err(text) = self.registry.opening(&self.disk, engine.incarnation) {
             self.model.violate(text);
         }
