@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::durability::Durability;
 use crate::ids::{CATALOG, RecordKind, StreamId};
 use crate::limits::NAME_BYTES_MAX;
 
@@ -27,6 +28,8 @@ pub enum CatalogRecord<'a> {
     },
     /// The tenant is deleted.
     TenantDeleted,
+    /// The tenant has this policy from here on.
+    TenantPolicy(Durability),
 }
 
 impl<'a> CatalogRecord<'a> {
@@ -36,6 +39,7 @@ impl<'a> CatalogRecord<'a> {
             Self::StreamCreated { .. } => RecordKind::StreamCreated,
             Self::StreamDeleted { .. } => RecordKind::StreamDeleted,
             Self::TenantDeleted => RecordKind::TenantDeleted,
+            Self::TenantPolicy(_) => RecordKind::TenantPolicy,
         }
     }
 
@@ -49,6 +53,7 @@ impl<'a> CatalogRecord<'a> {
             }
             Self::StreamDeleted { stream } => bytes.extend_from_slice(&stream.0.to_le_bytes()),
             Self::TenantDeleted => {}
+            Self::TenantPolicy(durability) => bytes.extend_from_slice(&durability.encode()),
         }
     }
 
@@ -69,6 +74,7 @@ impl<'a> CatalogRecord<'a> {
             },
             RecordKind::TenantDeleted if payload.is_empty() => Ok(Self::TenantDeleted),
             RecordKind::TenantDeleted => Err(CatalogFault::Length),
+            RecordKind::TenantPolicy => decode_policy(payload).map(Self::TenantPolicy),
         })
     }
 }
@@ -78,6 +84,11 @@ fn decode_name(bytes: &[u8]) -> Result<&str, CatalogFault> {
         return Err(CatalogFault::Length);
     }
     std::str::from_utf8(bytes).map_err(|_| CatalogFault::Name)
+}
+
+fn decode_policy(payload: &[u8]) -> Result<Durability, CatalogFault> {
+    let bytes = payload.try_into().map_err(|_| CatalogFault::Length)?;
+    Durability::decode(bytes).ok_or(CatalogFault::Policy)
 }
 
 fn decode_stream(payload: &[u8]) -> Result<(StreamId, &[u8]), CatalogFault> {
@@ -96,6 +107,8 @@ pub enum CatalogFault {
     Name,
     /// It names stream 0, the catalog itself.
     Stream,
+    /// It is no policy that this version knows.
+    Policy,
 }
 
 impl fmt::Display for CatalogFault {
@@ -104,6 +117,7 @@ impl fmt::Display for CatalogFault {
             Self::Length => "the payload has too few or too many bytes",
             Self::Name => "the name is not UTF-8",
             Self::Stream => "the payload names stream 0, the catalog itself",
+            Self::Policy => "the payload is no policy that this version knows",
         })
     }
 }
@@ -120,6 +134,7 @@ mod tests {
             CatalogRecord::StreamCreated { stream: StreamId(0x0102_0304), name: "é" },
             CatalogRecord::StreamDeleted { stream: StreamId(u32::MAX) },
             CatalogRecord::TenantDeleted,
+            CatalogRecord::TenantPolicy(Durability::BUFFERED),
         ] {
             let mut payload = Vec::new();
             record.encode(&mut payload);
@@ -136,8 +151,8 @@ mod tests {
 
     #[test]
     fn hostile_payloads_are_named() {
-        use CatalogFault::{Length, Name, Stream};
-        use RecordKind::{StreamCreated, StreamDeleted, TenantCreated, TenantDeleted};
+        use CatalogFault::{Length, Name, Policy, Stream};
+        use RecordKind::{StreamCreated, StreamDeleted, TenantCreated, TenantDeleted, TenantPolicy};
         let long = [b'n'; NAME_BYTES_MAX + 1];
         for (kind, payload, fault) in [
             (TenantCreated, &b""[..], Length),
@@ -151,6 +166,9 @@ mod tests {
             (StreamDeleted, b"", Length),
             (StreamDeleted, b"\0\0\0\0", Stream),
             (TenantDeleted, b"a", Length),
+            (TenantPolicy, b"", Length),
+            (TenantPolicy, &[0; 17], Length),
+            (TenantPolicy, &[0; 16], Policy),
         ] {
             assert_eq!(CatalogRecord::decode(kind, payload), Some(Err(fault)), "{kind:?} {payload:?}");
         }

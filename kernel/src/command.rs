@@ -1,5 +1,6 @@
 //! What a client asks for.
 
+use crate::durability::Durability;
 use crate::ids::{StreamId, TenantId};
 use crate::records::Records;
 
@@ -77,6 +78,13 @@ pub enum Command<'a> {
         after: StreamId,
         /// Bytes of the page at most, [`LISTING_BYTES_MIN`](crate::LISTING_BYTES_MIN) or more.
         bytes_max: u32,
+    },
+    /// Gives a tenant a policy of its own, from its next append on.
+    SetDurability {
+        /// The tenant.
+        tenant: TenantId,
+        /// The policy.
+        durability: Durability,
     },
     /// Deletes a stream. Its name becomes free, its id stays taken.
     DeleteStream {

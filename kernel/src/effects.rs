@@ -149,6 +149,11 @@ pub enum Reply {
         /// Whether there are entries after the page's last.
         more: bool,
     },
+    /// The tenant has the policy.
+    DurabilitySet {
+        /// Time of the newest record of the tenant's catalog, nanoseconds since 1970.
+        timestamp: u64,
+    },
     /// The stream or the tenant is deleted.
     Deleted {
         /// Time of deletion, nanoseconds since 1970.

@@ -35,7 +35,7 @@ impl fmt::Display for TenantId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
 
-/// The stream of every tenant that records its own and its streams' creation and deletion.
+/// The stream of every tenant that records its own and its streams' creation and deletion, and its policy.
 pub const CATALOG: StreamId = StreamId(0);
 
 impl fmt::Display for StreamId {
@@ -74,6 +74,8 @@ pub enum RecordKind {
     StreamDeleted = 4,
     /// The tenant is deleted.
     TenantDeleted = 5,
+    /// The tenant has a policy of its own.
+    TenantPolicy = 6,
 }
 
 impl TryFrom<u8> for RecordKind {
@@ -86,6 +88,7 @@ impl TryFrom<u8> for RecordKind {
             3 => Self::StreamCreated,
             4 => Self::StreamDeleted,
             5 => Self::TenantDeleted,
+            6 => Self::TenantPolicy,
             _ => return Err(UnknownKind(kind)),
         })
     }
@@ -119,7 +122,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             match RecordKind::try_from(byte) {
                 Ok(kind) => assert_eq!(kind as u8, byte),
-                Err(unknown) => assert!(unknown.0 == byte && !(1..=5).contains(&byte)),
+                Err(unknown) => assert!(unknown.0 == byte && !(1..=6).contains(&byte)),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The kernel itself, and the commands of the hot path.
 
 use crate::command::Command;
+use crate::durability::Level;
 use crate::effects::{Effects, Payload, RecordEffect, Reply, ReplyEffect};
 use crate::ids::{RecordKind, StreamId, StreamSlot, TenantId};
 use crate::limits::Limits;
@@ -28,6 +29,16 @@ pub struct Seen<T> {
     pub slot: Option<StreamSlot>,
     /// The answer.
     pub answer: T,
+}
+
+/// An append that can be accepted, and nothing was changed for it yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The stream.
+    pub slot: StreamSlot,
+    /// Strict with natural group commit, which asks for nothing special; of all others
+    /// [`Kernel::durability`] tells the policy.
+    pub natural: bool,
 }
 
 /// An append that was accepted.
@@ -73,7 +84,7 @@ impl Kernel {
         let mut turn = Turn { request, now, effects };
         let outcome = match *command {
             Command::Append { tenant, stream, expected, ref records } => {
-                let appended = self.append(tenant, stream, expected, records, now);
+                let appended = self.append(tenant, stream, expected, None, records, now);
                 appended.map(|appended| appended.tell(records, &mut turn))
             }
             Command::Head { tenant, stream } => self.head(tenant, stream),
@@ -83,6 +94,7 @@ impl Kernel {
             Command::Resolve { tenant, name } => self.resolve(tenant, name),
             Command::CreateTenant { tenant, name } => self.create_tenant(tenant, name, &mut turn),
             Command::CreateStream { tenant, name } => self.create_stream(tenant, name, &mut turn),
+            Command::SetDurability { tenant, durability } => self.set_durability(tenant, durability, &mut turn),
             Command::DeleteStream { tenant, stream } => self.delete_stream(tenant, stream, &mut turn),
             Command::DeleteTenant { tenant } => self.delete_tenant(tenant, &mut turn),
             Command::ListTenants { after, bytes_max } => self.list_tenants(after, bytes_max, effects),
@@ -128,17 +140,39 @@ impl Kernel {
         tenant: TenantId,
         stream: StreamId,
         expected: Option<u64>,
+        asked: Option<Level>,
         records: &Records<'_>,
         now: u64,
     ) -> Result<Appended, Seen<Refusal>> {
+        let Admitted { slot, .. } = self.admit(tenant, stream, expected, asked, records)?;
+        Ok(Appended { slot, first: self.extend(slot, records, now) })
+    }
+
+    /// Checks an append whole, and changes nothing: its policy may ask for more room in the log than it has.
+    ///
+    /// # Errors
+    /// Why it is refused, and what that was seen from.
+    #[inline]
+    pub fn admit(
+        &mut self,
+        tenant: TenantId,
+        stream: StreamId,
+        expected: Option<u64>,
+        asked: Option<Level>,
+        records: &Records<'_>,
+    ) -> Result<Admitted, Seen<Refusal>> {
         // Before the look-up: what is wrong with the request itself shows nothing of the state.
         self.check_size(records).map_err(Seen::nothing)?;
         let Some(slot) = self.tables.index.find(tenant, stream) else {
             return Err(self.unknown(tenant));
         };
         let head = self.tables.stream(slot);
-        if head.closed != Closed::OPEN || self.tables.tenant(head.tenant).deleted {
+        let owner = self.tables.tenant(head.tenant);
+        if head.closed != Closed::OPEN || owner.deleted {
             return Err(self.closed(slot));
+        }
+        if let Some(asked) = asked {
+            self.check_level(slot, asked)?;
         }
         if let Some(expected) = expected
             && expected != head.next
@@ -146,8 +180,20 @@ impl Kernel {
             let actual = head.next;
             return Err(Seen::stream(self.witness(slot), Refusal::WrongExpectedOffset { expected, actual }));
         }
-        // Accepted. From here on nothing fails.
-        Ok(Appended { slot, first: self.tables.extend(slot, records.count(), now) })
+        Ok(Admitted { slot, natural: owner.natural })
+    }
+
+    /// Numbers the records of an append that was [admitted](Self::admit) last. Nothing fails any more.
+    #[inline]
+    pub fn extend(&mut self, slot: StreamSlot, records: &Records<'_>, now: u64) -> Extent {
+        self.tables.extend(slot, records.count(), now)
+    }
+
+    #[cold]
+    fn check_level(&self, slot: StreamSlot, asked: Level) -> Result<(), Seen<Refusal>> {
+        let (durability, catalog) = self.durability(slot);
+        let default = durability.level();
+        if asked < default { Err(Seen::stream(catalog, Refusal::BelowDefault { asked, default })) } else { Ok(()) }
     }
 
     #[inline]

@@ -35,13 +35,14 @@
 //! - Appends, heads and reads do not allocate once [`Effects`] has its room.
 //!
 //! Not here: the bytes of requests and replies (the shard decodes the ones and encodes the
-//! others), the bytes of records (the log's), durability (the shard's: a [`ReplyEffect`] names
+//! others), the bytes of records (the log's), how a policy is kept (the shard's: a [`ReplyEffect`] names
 //! the stream to wait for), and data: a read is granted here and served by the log.
 
 #![forbid(unsafe_code)]
 
 mod catalog;
 mod command;
+mod durability;
 mod effects;
 mod ids;
 mod index;
@@ -57,9 +58,10 @@ mod tables;
 
 pub use catalog::{CatalogFault, CatalogRecord};
 pub use command::Command;
+pub use durability::{Durability, Level, PolicyFault, SyncPolicy};
 pub use effects::{Effects, Payload, RecordEffect, Reply, ReplyEffect};
 pub use ids::{CATALOG, RecordKind, StreamId, StreamSlot, TenantId, UnknownKind};
-pub use kernel::{Appended, Kernel, Seen};
+pub use kernel::{Admitted, Appended, Kernel, Seen};
 pub use limits::{Limits, NAME_BYTES_MAX};
 pub use listing::{LISTING_BYTES_MAX, LISTING_BYTES_MIN, Listing, ListingEntry};
 pub use records::{Record, Records, RecordsIter};

@@ -1,9 +1,10 @@
-//! The commands that create, find and delete tenants and streams.
+//! The commands that create, find and delete tenants and streams, and give tenants their policies.
 //!
 //! Each one validates first and then writes a record to the tenant's catalog; what the record
 //! does to the state is done by [`Tables::change`](crate::tables::Tables::change), as in replay.
 
 use crate::catalog::CatalogRecord;
+use crate::durability::Durability;
 use crate::effects::{Payload, RecordEffect, Reply};
 use crate::ids::{CATALOG, StreamId, TenantId};
 use crate::kernel::{Kernel, Outcome, Seen, Turn};
@@ -91,6 +92,20 @@ impl Kernel {
     }
 
     #[cold]
+    pub(crate) fn set_durability(&mut self, id: TenantId, durability: Durability, turn: &mut Turn<'_>) -> Outcome {
+        durability.check().map_err(|fault| Seen::nothing(Refusal::ImpossiblePolicy(fault)))?;
+        let tenant = self.writable_tenant(id)?;
+        let owner = self.tables.tenant(tenant);
+        if owner.policy == Some(durability) {
+            // Whoever says it at every start does not make the catalog grow.
+            let timestamp = self.tables.stream(owner.catalog).timestamp;
+            return Ok(Seen::stream(owner.catalog, Reply::DurabilitySet { timestamp }));
+        }
+        let record = CatalogRecord::TenantPolicy(durability);
+        Ok(self.write(tenant, &record, turn, |timestamp| Reply::DurabilitySet { timestamp }))
+    }
+
+    #[cold]
     pub(crate) fn resolve(&self, id: TenantId, name: &str) -> Outcome {
         check_name(name)?;
         let tenant = self.tables.tenant(self.live_tenant(id)?);
@@ -151,7 +166,7 @@ impl Kernel {
             timestamp: at.timestamp,
             payload: Payload::Scratch { start, len },
         });
-        self.tables.change(tenant, record);
+        self.tables.change(tenant, at.offset, record);
         Seen::stream(catalog, reply(at.timestamp))
     }
 }

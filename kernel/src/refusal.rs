@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::durability::{Level, PolicyFault};
 use crate::ids::StreamId;
 
 /// Why a command was refused. A refused command changes nothing.
@@ -107,8 +108,17 @@ pub enum Refusal {
     /// not appended to. If it is a catalog, nothing can be created or deleted in its tenant. A tenant
     /// cannot be created where records were lost that may have created it before.
     Frozen,
-    /// The stream is the tenant's catalog, which only creations and deletions write.
+    /// The stream is the tenant's catalog, which only creations, deletions and policies write.
     CatalogIsReadOnly,
+    /// The append asks for a lower level than its tenant's.
+    BelowDefault {
+        /// The level that it asks for.
+        asked: Level,
+        /// The tenant's.
+        default: Level,
+    },
+    /// No tenant can have the policy.
+    ImpossiblePolicy(PolicyFault),
 }
 
 /// What is wrong with a request's bytes.
@@ -125,6 +135,10 @@ pub enum Malformed {
     RecordTruncated,
     /// The body goes on after the last record.
     BytesAfterRecords,
+    /// No level has the number.
+    UnknownLevel,
+    /// The bytes are no policy.
+    UnknownPolicy,
 }
 
 impl fmt::Display for Refusal {
@@ -179,6 +193,11 @@ impl fmt::Display for Refusal {
             Self::CatalogIsReadOnly => {
                 f.write_str("stream 0 is the tenant's catalog, which only the engine writes: append to another stream")
             }
+            Self::BelowDefault { asked, default } => write!(
+                f,
+                "the append asks for {asked}, and its tenant is under {default}: ask for {default} or more, or for nothing"
+            ),
+            Self::ImpossiblePolicy(fault) => write!(f, "impossible policy: {fault}"),
         }
     }
 }
@@ -193,6 +212,8 @@ impl fmt::Display for Malformed {
             Self::BodyTooLong => "the body has 4 GiB or more",
             Self::RecordTruncated => "a record does not end within the body",
             Self::BytesAfterRecords => "the body goes on after the last record",
+            Self::UnknownLevel => "no level has this number",
+            Self::UnknownPolicy => "the bytes are no policy",
         })
     }
 }
@@ -201,12 +222,14 @@ impl fmt::Display for Malformed {
 mod tests {
     use super::*;
 
-    const MALFORMED: [Malformed; 5] = [
+    const MALFORMED: [Malformed; 7] = [
         Malformed::UnknownCommand,
         Malformed::BodyTruncated,
         Malformed::BodyTooLong,
         Malformed::RecordTruncated,
         Malformed::BytesAfterRecords,
+        Malformed::UnknownLevel,
+        Malformed::UnknownPolicy,
     ];
 
     /// One of each, with fields that are distinct and as wide as their type.
@@ -235,6 +258,8 @@ mod tests {
             Refusal::ListingTooSmall { bytes_max: NARROW, min: 6 },
             Refusal::Frozen,
             Refusal::CatalogIsReadOnly,
+            Refusal::BelowDefault { asked: Level::Buffered, default: Level::Strict },
+            Refusal::ImpossiblePolicy(PolicyFault::ManyRecords { records: NARROW }),
         ];
         all.extend(MALFORMED.map(|what| Refusal::Malformed { what, at: u32::MAX }));
         all

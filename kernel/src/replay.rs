@@ -84,7 +84,7 @@ impl Kernel {
         let owner = self.tables.tenant_or_new(tenant);
         let slot = self.tables.stream_or_new(owner, stream);
         if let Some(change) = &change {
-            self.tables.change(owner, change);
+            self.tables.change(owner, offset, change);
         }
         self.tables.advance(slot, last);
         Ok(slot)
@@ -148,7 +148,9 @@ impl Kernel {
                 let slot = self.tables.index.get(place.tenant, stream);
                 (slot.and_then(|slot| self.tables.label(slot).name.as_deref()), name)
             }
-            CatalogRecord::StreamDeleted { .. } | CatalogRecord::TenantDeleted => return Ok(()),
+            CatalogRecord::StreamDeleted { .. } | CatalogRecord::TenantDeleted | CatalogRecord::TenantPolicy(_) => {
+                return Ok(());
+            }
         };
         if known.is_some_and(|known| known != name) {
             return Err(ReplayError::Renamed { place });

@@ -3,6 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::durability::Durability;
 use crate::ids::{StreamId, StreamSlot, TenantId};
 use crate::kernel::Kernel;
 use crate::tables::Closed;
@@ -68,6 +69,22 @@ impl Kernel {
         }
     }
 
+    /// The policy that appends to the stream are under, if they ask for no higher level; and the catalog of its tenant.
+    ///
+    /// # Panics
+    ///
+    /// If this kernel did not give the slot.
+    #[must_use]
+    pub fn durability(&self, slot: StreamSlot) -> (Durability, StreamSlot) {
+        let tenant = self.tables.tenant(self.tables.stream(slot).tenant);
+        (self.tables.policy(tenant), tenant.catalog)
+    }
+
+    /// The policy of tenants that have none of their own, from now on. No record says it: it is the opening's.
+    pub fn set_default_durability(&mut self, durability: Durability) {
+        self.tables.set_default_policy(durability);
+    }
+
     /// Takes no more appends to the stream, because the log found it damaged. If it is a catalog,
     /// nothing can be created or deleted in its tenant.
     ///
@@ -90,6 +107,8 @@ impl Kernel {
             hash.update(tenant.id.0.to_le_bytes());
             hash_name(&mut hash, tenant.name.as_deref());
             hash.update([u8::from(tenant.deleted)]);
+            // A tenant without a policy of its own has the opening's, which no record says.
+            hash.update(tenant.policy.map_or([0; Durability::BYTES], Durability::encode));
             hash.update(tenant.position_next.to_le_bytes());
             hash.update(tenant.timestamp.to_le_bytes());
             // How many streams follow: it keeps the next tenant apart from a further stream.
@@ -136,7 +155,7 @@ mod tests {
 
     #[test]
     fn states_that_differ_in_anything_have_different_hashes() {
-        use RecordKind::{StreamCreated, StreamDeleted, TenantCreated, TenantDeleted};
+        use RecordKind::{StreamCreated, StreamDeleted, TenantCreated, TenantDeleted, TenantPolicy};
         let end = StreamSummary { tenant: TenantId(1), stream: StreamId(1), next: 5, position: 9, timestamp: 7 };
         // The tenant's own end is the same in all, so that only the stream's can tell.
         let later = StreamSummary { tenant: TenantId(1), stream: StreamId(2), next: 1, position: 50, timestamp: 50 };
@@ -157,6 +176,8 @@ mod tests {
             hash(&[created, (StreamCreated, b"\x01\0\0\0t")], end),
             hash(&[created, stream, (StreamDeleted, b"\x01\0\0\0")], end),
             hash(&[created, stream, (TenantDeleted, b"")], end),
+            hash(&[created, stream, (TenantPolicy, &Durability::Memory.encode())], end),
+            hash(&[created, stream, (TenantPolicy, &Durability::BUFFERED.encode())], end),
             of_stream(end),
             of_stream(StreamSummary { tenant: TenantId(2), ..end }),
             of_stream(StreamSummary { stream: StreamId(3), ..end }),

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::CatalogRecord;
+use crate::durability::Durability;
 use crate::ids::{CATALOG, StreamId, StreamSlot, TenantId};
 use crate::index::StreamIndex;
 
@@ -78,6 +79,8 @@ pub(crate) struct Tenant {
     pub(crate) timestamp: u64,
     pub(crate) catalog: StreamSlot,
     pub(crate) deleted: bool,
+    /// Its policy is [`Durability::NATURAL`], as nearly every tenant's: one look tells the hot path.
+    pub(crate) natural: bool,
     pub(crate) id: TenantId,
     /// `None` as long as the creation was not seen.
     pub(crate) name: Option<Box<str>>,
@@ -85,6 +88,10 @@ pub(crate) struct Tenant {
     pub(crate) streams: BTreeMap<StreamId, StreamSlot>,
     /// Its streams that are not deleted, by name.
     pub(crate) names: BTreeMap<Box<str>, StreamSlot>,
+    /// Its policy, if it has one of its own.
+    pub(crate) policy: Option<Durability>,
+    /// The offset in its catalog of the record that says so.
+    policy_offset: u64,
 }
 
 impl Tenant {
@@ -116,6 +123,7 @@ pub(crate) struct Tables {
     pub(crate) tenant_newest: Option<StreamSlot>,
     /// A tenant that is not known may have been there all the same.
     pub(crate) creation_frozen: bool,
+    default_policy: Durability,
 }
 
 impl Tables {
@@ -131,6 +139,7 @@ impl Tables {
             tenant_slots: BTreeMap::new(),
             tenant_newest: None,
             creation_frozen: false,
+            default_policy: Durability::NATURAL,
         }
     }
 
@@ -184,10 +193,13 @@ impl Tables {
             timestamp: 0,
             catalog,
             deleted: false,
+            natural: self.default_policy == Durability::NATURAL,
             id,
             name: None,
             streams: BTreeMap::from([(CATALOG, catalog)]),
             names: BTreeMap::new(),
+            policy: None,
+            policy_offset: 0,
         });
         self.tenant_slots.insert(id, tenant);
         tenant
@@ -247,8 +259,8 @@ impl Tables {
         }
     }
 
-    /// Does what a catalog record says. Doing it again changes nothing.
-    pub(crate) fn change(&mut self, tenant: TenantSlot, record: &CatalogRecord<'_>) {
+    /// Does what the catalog's record at an offset says. Doing it again changes nothing.
+    pub(crate) fn change(&mut self, tenant: TenantSlot, offset: u64, record: &CatalogRecord<'_>) {
         match *record {
             CatalogRecord::TenantCreated { name } => {
                 let owner = &mut self.tenants[tenant.0 as usize];
@@ -262,6 +274,27 @@ impl Tables {
                 owner.deleted = true;
                 self.tenant_newest = Some(owner.catalog);
             }
+            CatalogRecord::TenantPolicy(durability) => {
+                let owner = &mut self.tenants[tenant.0 as usize];
+                if owner.policy.is_none() || offset >= owner.policy_offset {
+                    owner.policy = Some(durability);
+                    owner.policy_offset = offset;
+                    owner.natural = durability == Durability::NATURAL;
+                }
+            }
+        }
+    }
+
+    /// The policy that a tenant is under.
+    pub(crate) fn policy(&self, tenant: &Tenant) -> Durability {
+        tenant.policy.unwrap_or(self.default_policy)
+    }
+
+    /// The policy of tenants that have none of their own.
+    pub(crate) fn set_default_policy(&mut self, durability: Durability) {
+        self.default_policy = durability;
+        for tenant in self.tenants.iter_mut().filter(|tenant| tenant.policy.is_none()) {
+            tenant.natural = durability == Durability::NATURAL;
         }
     }
 

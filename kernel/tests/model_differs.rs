@@ -5,7 +5,9 @@ mod history;
 use std::collections::BTreeMap;
 
 use history::{LIMITS, Listed, Logged, Op, Session, Told, damaged_history, history};
-use kernel::{CATALOG, LISTING_BYTES_MIN, NAME_BYTES_MAX, RecordKind, Refusal, Reply, StreamId, StreamSlot, TenantId};
+use kernel::{
+    CATALOG, Durability, LISTING_BYTES_MIN, NAME_BYTES_MAX, RecordKind, Refusal, Reply, StreamId, StreamSlot, TenantId,
+};
 use proptest::prelude::*;
 
 /// The naive kernel: maps, owned names, every record kept.
@@ -18,6 +20,7 @@ struct Model {
 struct Tenant {
     name: String,
     deleted: bool,
+    durability: Option<Durability>,
     streams: BTreeMap<StreamId, Stream>,
 }
 
@@ -93,6 +96,17 @@ impl Model {
                 let timestamp = self.write(tenant, CATALOG, RecordKind::TenantDeleted, vec![], now);
                 Reply::Deleted { timestamp }
             }
+            Op::SetDurability { tenant, durability } => {
+                durability.check().map_err(Refusal::ImpossiblePolicy)?;
+                let before = self.writable_tenant(tenant)?.durability.replace(durability);
+                let timestamp = if before == Some(durability) {
+                    self.records(tenant, CATALOG).last().map_or(0, |record| record.timestamp)
+                } else {
+                    let payload = durability.encode().to_vec();
+                    self.write(tenant, CATALOG, RecordKind::TenantPolicy, payload, now)
+                };
+                Reply::DurabilitySet { timestamp }
+            }
             Op::ListTenants { after, bytes_max } => {
                 let all = self.tenants.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
                 let entry = |(id, tenant): (&TenantId, &Tenant)| {
@@ -125,7 +139,7 @@ impl Model {
         }
         self.check_room()?;
         let streams = BTreeMap::from([(CATALOG, Stream::default())]);
-        self.tenants.insert(tenant, Tenant { name: name.to_owned(), deleted: false, streams });
+        self.tenants.insert(tenant, Tenant { name: name.to_owned(), deleted: false, durability: None, streams });
         let timestamp = self.write(tenant, CATALOG, RecordKind::TenantCreated, name.into(), now);
         Ok(Reply::TenantCreated { timestamp })
     }
@@ -244,6 +258,7 @@ impl Model {
                 | &Op::CreateStream { tenant, .. }
                 | &Op::DeleteStream { tenant, .. }
                 | &Op::DeleteTenant { tenant }
+                | &Op::SetDurability { tenant, .. }
                 | &Op::ListStreams { tenant, .. },
                 Ok(_),
             ) => catalog(tenant),
@@ -260,6 +275,7 @@ impl Model {
                 | &Op::ListStreams { tenant, .. }
                 | &Op::CreateStream { tenant, .. }
                 | &Op::DeleteTenant { tenant }
+                | &Op::SetDurability { tenant, .. }
                 | &Op::DeleteStream { tenant, .. },
                 Err(Refusal::TenantDeleted | Refusal::StreamDeleted | Refusal::UnknownStream),
             ) => catalog(tenant),

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use kernel::{
-    Command, Effects, Kernel, Limits, Listing, Payload, RecordKind, Records, Refusal, ReplayedRecord, Reply, StreamId,
-    StreamSlot, TenantId,
+    Command, Durability, Effects, Kernel, Limits, Listing, Payload, RecordKind, Records, Refusal, ReplayedRecord,
+    Reply, StreamId, StreamSlot, SyncPolicy, TenantId,
 };
 use proptest::prelude::*;
 
@@ -35,6 +35,7 @@ pub(crate) enum Op {
     ListStreams { tenant: TenantId, after: StreamId, bytes_max: u32 },
     DeleteStream { tenant: TenantId, stream: StreamId },
     DeleteTenant { tenant: TenantId },
+    SetDurability { tenant: TenantId, durability: Durability },
     Freeze { tenant: TenantId, stream: StreamId },
 }
 
@@ -180,6 +181,7 @@ fn command<'a>(op: &'a Op, body: &'a [u8]) -> Command<'a> {
         Op::ListStreams { tenant, after, bytes_max } => Command::ListStreams { tenant, after, bytes_max },
         Op::DeleteStream { tenant, stream } => Command::DeleteStream { tenant, stream },
         Op::DeleteTenant { tenant } => Command::DeleteTenant { tenant },
+        Op::SetDurability { tenant, durability } => Command::SetDurability { tenant, durability },
         Op::Freeze { .. } => unreachable!("damage is no command"),
     }
 }
@@ -250,6 +252,16 @@ fn delete_tenant() -> impl Strategy<Value = Op> {
     prop_oneof![4 => Just(9), 1 => 0..6_u64].prop_map(|id| Op::DeleteTenant { tenant: TenantId(id) })
 }
 
+/// The impossible ones too.
+fn set_durability() -> impl Strategy<Value = Op> {
+    let buffered =
+        (0..3_u64, 0..3_u32).prop_map(|(interval_ns, records)| Durability::Buffered { interval_ns, records });
+    let group = (0..3_u64).prop_map(|seconds| SyncPolicy::GroupCommit { max_delay_ns: seconds * 600_000_000 });
+    let sync = prop_oneof![Just(SyncPolicy::EveryRecord), Just(SyncPolicy::EveryBatch), group];
+    let durability = prop_oneof![Just(Durability::Memory), buffered, sync.prop_map(Durability::Strict)];
+    (tenant(), durability).prop_map(|(tenant, durability)| Op::SetDurability { tenant, durability })
+}
+
 fn freeze() -> impl Strategy<Value = Op> {
     (tenant(), stream()).prop_map(|(tenant, stream)| Op::Freeze { tenant, stream })
 }
@@ -263,6 +275,7 @@ fn op() -> impl Strategy<Value = Op> {
         10 => list(),
         6 => delete_stream(),
         1 => delete_tenant(),
+        5 => set_durability(),
     ]
 }
 
