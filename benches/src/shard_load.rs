@@ -77,7 +77,7 @@ impl ShardLoad {
         let payload = self.payload;
         for number in 0..count {
             let stream = self.streams[number % self.streams.len()];
-            self.send(&Request::Append { tenant, stream, expected: None, records: &[&payload] });
+            self.send(&Request::Append { tenant, stream, expected: None, level: None, records: &[&payload] });
         }
     }
 

@@ -43,7 +43,6 @@ pub(crate) fn begin_log<B: IoBackend>(backend: B, buffers: LogBuffers) -> Log<B>
         incarnation: [2; 16],
         segment_bytes: SEGMENT_BYTES_DEFAULT,
         frame_cap: 1 << 20,
-        durable: true,
     };
     let start = LogStart { segment: 1, ..LogStart::default() };
     Log::open(backend, buffers, config, start, START_NS).unwrap_or_else(|error| panic!("{error}"))

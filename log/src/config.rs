@@ -21,8 +21,6 @@ pub struct LogConfig {
     pub segment_bytes: u64,
     /// A frame closes when it has reached this many bytes.
     pub frame_cap: usize,
-    /// Whether a frame is flushed before it counts as settled.
-    pub durable: bool,
 }
 
 impl LogConfig {
@@ -131,6 +129,12 @@ pub struct LogStats {
     pub frame_bytes: u64,
     /// Segments that were filled and left.
     pub rotations: u64,
+    /// Flushes for frames that were written without one. A frame that is flushed as it is written needs none.
+    pub flushes: u64,
+    /// The most records that were answered and not flushed yet, at any time.
+    pub unflushed_records_max: u64,
+    /// The longest that any of them was not flushed, in nanoseconds.
+    pub unflushed_ns_max: u64,
 }
 
 #[cfg(test)]
@@ -143,7 +147,7 @@ mod tests {
     fn a_segment_that_is_not_whole_blocks_is_refused() {
         let check = |segment_bytes, frame_cap| {
             let (log, engine, incarnation) = (0, [0; 16], [0; 16]);
-            LogConfig { log, engine, incarnation, segment_bytes, frame_cap, durable: true }.check()
+            LogConfig { log, engine, incarnation, segment_bytes, frame_cap }.check()
         };
         assert_eq!(check(SEGMENT_BYTES_MIN, FRAME_CAP_MIN), Ok(()));
         assert_eq!(check(SEGMENT_BYTES_MAX, FRAME_BYTES_MAX), Ok(()));

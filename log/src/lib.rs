@@ -25,6 +25,7 @@ mod seal;
 mod stream;
 pub mod timing;
 mod verify;
+mod wish;
 mod writer;
 
 pub use config::{LogBuffers, LogConfig, LogFailure, LogStart, LogStats, Room};
@@ -39,4 +40,5 @@ pub use recover::{Blind, CatalogRecord, Reading, Recovered, Torn, recover, scan_
 pub use scan::SCAN_BUFFER_BYTES;
 pub use stream::StreamStart;
 pub use verify::{Verified, verify};
+pub use wish::{Leave, Wish};
 pub use writer::Log;

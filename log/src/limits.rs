@@ -65,7 +65,8 @@ const _: () = {
     assert!(ZERO_SLICE_BYTES_MAX.is_multiple_of(ZERO_SLICE_BYTES));
     assert!(FOOTER_SLICE_BYTES.is_multiple_of(BLOCK_BYTES) && READ_BYTES_FIRST.is_multiple_of(BLOCK_BYTES));
     assert!(FOOTER_BYTES_MAX <= u32::MAX as usize);
-    assert!(FRAMES_IN_FLIGHT + READS_IN_FLIGHT + SEALING_MAX + 4 <= IO_DEPTH);
+    // One more prepares a segment, and one flushes frames.
+    assert!(FRAMES_IN_FLIGHT + READS_IN_FLIGHT + SEALING_MAX + 2 <= IO_DEPTH);
     assert!(READS_IN_FLIGHT + SEALING_MAX + 2 < FILE_SLOTS);
     // Header, the longest frame with the most streams, their footer, trailer: so a new segment has room for any request.
     let footer_bytes_max = footer::footer_bytes(FRAME_STREAMS_MAX, FRAME_STREAMS_MAX);

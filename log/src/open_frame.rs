@@ -7,6 +7,7 @@ use crate::format::frame::{
 use crate::format::{BLOCK_BYTES, crc};
 use crate::limits::FRAME_STREAMS_MAX;
 use crate::stream::Stream;
+use crate::wish::Wishes;
 use crypto::{LANES, Link};
 use iobackend::Buffer;
 
@@ -40,13 +41,15 @@ pub(crate) struct OpenFrame {
     lanes: Lanes,
     /// Up to here lines were asked for.
     asked: usize,
+    pub(crate) wishes: Wishes,
 }
 
 impl OpenFrame {
     pub(crate) fn new(buffer: Buffer, table: Vec<(u32, TableEntry)>, sequence: u64) -> OpenFrame {
         debug_assert!(table.is_empty());
         let lanes = Lanes::default();
-        OpenFrame { buffer, sequence, used: HEADER_BYTES, records: 0, payload_bytes: 0, table, lanes, asked: 0 }
+        let (used, wishes) = (HEADER_BYTES, Wishes::NONE);
+        OpenFrame { buffer, sequence, used, records: 0, payload_bytes: 0, table, lanes, asked: 0, wishes }
     }
 
     /// Bytes that the frame would take with more records and entries.

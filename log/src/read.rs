@@ -148,7 +148,7 @@ impl<B: IoBackend> Log<B> {
         !self.reads.buffers.is_empty()
     }
 
-    /// Begins a read; its result comes with [`ready_read`](Self::ready_read). The records asked for must be settled.
+    /// Begins a read; its result comes with [`ready_read`](Self::ready_read). The records asked for must be written.
     ///
     /// # Panics
     /// If no read [can](Self::can_read) begin, or the log does not know the stream.
@@ -191,7 +191,7 @@ impl<B: IoBackend> Log<B> {
         }
         let segment = SegmentId { log: self.config.log, number: run.segment };
         let (pool, end) = if run.segment == self.active.header.id.number {
-            let end = if self.settled_end.0 == segment { self.settled_end.1 } else { 0 };
+            let end = if self.written_end.0 == segment { self.written_end.1 } else { 0 };
             (&self.active.index[..], end)
         } else {
             let sealed = self.sealed_segment(run.segment)?;

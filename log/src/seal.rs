@@ -87,13 +87,18 @@ impl Sealing {
         self.waiting
     }
 
+    /// Whether the flush of the segment's frames is still to come.
+    pub(crate) fn is_flushing(&self) -> bool {
+        self.step == Step::Flush
+    }
+
     /// Gives back the list's memory and the buffer.
     pub(crate) fn into_parts(self) -> (Vec<Listed>, Buffer) {
         (self.listed, self.buffer.expect("nothing is in flight"))
     }
 
     /// Does a turn's worth of encoding, or submits the next write. To be called only once every frame of the
-    /// segment is durable: the footer vouches for them.
+    /// segment is written: the footer vouches for them.
     pub(crate) fn advance(&mut self, backend: &mut impl IoBackend, streams: &[Stream], token: u64) {
         match self.step {
             _ if self.waiting => {}

@@ -27,10 +27,10 @@ fn run(memory: &Memory, model: &Model, record_bytes: usize, rounds: usize) -> (K
     let done = write(&mut session, record_bytes, rounds);
     let mut known = Known { acknowledged: session.model.clone(), sent: session.model.clone() };
     if !done {
-        known.acknowledged.forget_from(session.log.settled());
+        known.acknowledged.forget_from(session.log.durable());
         return (known, false);
     }
-    let settled = session.log.settled();
+    let settled = session.log.durable();
     match session.log.close(session.now) {
         Ok(base) => {
             assert!(base.sequence >= settled);

@@ -4,7 +4,7 @@ mod harness;
 
 use diatreme_log::format::frame::{ENTRY_BYTES, HEADER_BYTES, frame_bytes, record_bytes};
 use diatreme_log::limits::{FRAME_STREAMS_MAX, INDEX_SPACING_BYTES, REQUEST_RECORDS_BYTES_MAX};
-use diatreme_log::{LogConfig, Room};
+use diatreme_log::{LogConfig, Room, Wish};
 use harness::memory::{Memory, Plan};
 use harness::{Directory, Key, Model, Place, config, open, payload, try_open};
 use iobackend::{Mode, Operation};
@@ -242,10 +242,10 @@ fn a_full_disk_does_not_keep_a_log_from_closing() {
 #[test]
 fn an_unflushed_log_survives_its_process() {
     let memory = Memory::default();
-    let unflushed = LogConfig { durable: false, ..config() };
     let mut model = Model::default();
     for incarnation in 0..3 {
-        let mut session = try_open(&memory, &model, unflushed.clone()).unwrap();
+        let mut session = open(&memory, &model);
+        session.wish = Some(Wish::Nothing);
         session.check_recovered();
         session.check_all();
         let rotations = if incarnation == 1 { 2 } else { 0 };
@@ -253,15 +253,15 @@ fn an_unflushed_log_survives_its_process() {
         while session.log.stats().rotations < rotations {
             append_next(&mut session, (1, 1), 200_000);
         }
-        session.settle();
+        assert!(session.write_out());
         session.check_all();
-        model = session.crash();
+        model = session.kill();
         assert_eq!(memory.verify().damage, []);
     }
     // Then the power goes: what an opening adopted and a footer vouches for is there, and nothing looks damaged.
     memory.disk().lose_power();
     assert_eq!(memory.verify().damage, []);
-    let session = try_open(&memory, &model, unflushed).unwrap();
+    let session = open(&memory, &model);
     assert_eq!(session.recovered.damage, []);
     assert!(session.recovered.streams[&(1, 1)].next_offset >= model.streams[&(1, 1)].len() as u64 - 1);
 }

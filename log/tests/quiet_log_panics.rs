@@ -2,6 +2,7 @@
 
 mod harness;
 
+use diatreme_log::Wish;
 use harness::{Directory, Model, Place, open};
 use iobackend::Mode;
 
@@ -38,10 +39,10 @@ fn one_mark_frame_and_only_one() {
 #[test]
 fn no_mark_without_durability() {
     let place = Directory::new(Mode::Sync);
-    let config = diatreme_log::LogConfig { durable: false, ..harness::config() };
-    let mut session = harness::try_open(&place, &Model::default(), config).unwrap();
+    let mut session = open(&place, &Model::default());
+    session.wish = Some(Wish::Nothing);
     session.append((1, 1), b"record");
-    session.settle();
+    session.write_out();
     assert_eq!(session.log.mark_at(), None);
     session.check_all();
     let (model, base) = session.close();

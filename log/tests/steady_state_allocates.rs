@@ -74,7 +74,7 @@ fn round(log: &mut diatreme_log::Log<impl IoBackend>, offsets: &mut [u64], now: 
     }
     let newest = log.sequence();
     log.submit(*now);
-    while log.settled() <= newest {
+    while log.durable() <= newest {
         *now += 1_000;
         if !log.reap(*now) {
             log.backend_mut().wait(None).unwrap_or_else(|error| panic!("{error}"));

@@ -330,7 +330,7 @@ fn a_lost_end_stays_lost() {
         assert!(session.recovered.start.base.sequence >= newest, "a sequence is used twice");
         session.append((77, opening + 1), b"a new stream");
         session.settle();
-        newest = session.log.settled();
+        newest = session.log.durable();
         if opening == 1 {
             let (_, base) = session.close();
             memory.write_manifest(base, true);

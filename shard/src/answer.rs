@@ -1,9 +1,10 @@
-//! Step 6: answers leave once the frame that they wait for is settled.
+//! Step 6: answers leave once the frame that they wait for is durable, or written if they promise no more.
 
 use crate::read::QueuedRead;
 use crate::shard::{Attached, Client, Shard};
-use crate::wire::{Failure, Reply};
+use crate::wire::{Done, Failure, Reply};
 use iobackend::IoBackend;
+use kernel::Level;
 
 /// What is owed for a request.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +12,17 @@ pub(crate) enum Answer {
     Reply(Reply),
     /// The log is to be read first.
     Read(QueuedRead),
+}
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It may leave.
+    Nothing,
+    /// Until this frame is written.
+    Written(u64),
+    /// Until it is flushed.
+    Durable(u64),
 }
 
 /// An answer that waits for a frame.
@@ -49,12 +61,12 @@ impl Client {
 }
 
 impl<B: IoBackend> Shard<B> {
-    /// Hands out what is settled, then publishes to every port that got something. Returns whether one did.
+    /// Hands out what may leave, then publishes to every port that got something. Returns whether one did.
     pub(crate) fn answer(&mut self) -> bool {
-        let settled = self.log.settled();
+        let durable = self.log.durable();
         let failed = self.log.failure().is_some();
         while let Some(&Pending { sequence, port, answer }) = self.pending.front() {
-            let answer = if sequence < settled {
+            let answer = if sequence < durable {
                 answer
             } else if failed {
                 answer.failed()
@@ -62,16 +74,43 @@ impl<B: IoBackend> Shard<B> {
                 break;
             };
             self.pending.pop_front();
-            let Some(Some(Attached { client, .. })) = self.ports.get_mut(port as usize) else {
-                unreachable!("a port is kept while answers are owed to it");
-            };
-            client.owed -= 1;
-            client.hand_out(answer, &mut self.staged, &mut self.queued_reads);
+            self.hand_out(port, answer);
+        }
+        if !self.pending_written.is_empty() {
+            self.answer_written(failed);
         }
         self.log.stages().publishing(self.staged);
         let published = self.publish();
         self.log.stages().published(published);
         published
+    }
+
+    /// The same for those that wait only until their frame is written.
+    #[cold]
+    fn answer_written(&mut self, failed: bool) {
+        let (written, durable) = (self.log.written(), self.log.durable());
+        while let Some(&Pending { sequence, port, answer }) = self.pending_written.front() {
+            let answer = if sequence < durable {
+                answer.flushed()
+            } else if sequence < written {
+                answer
+            } else if failed {
+                answer.failed()
+            } else {
+                break;
+            };
+            self.pending_written.pop_front();
+            self.hand_out(port, answer);
+        }
+    }
+
+    #[inline]
+    fn hand_out(&mut self, port: u32, answer: Answer) {
+        let Some(Some(Attached { client, .. })) = self.ports.get_mut(port as usize) else {
+            unreachable!("a port is kept while answers are owed to it");
+        };
+        client.owed -= 1;
+        client.hand_out(answer, &mut self.staged, &mut self.queued_reads);
     }
 
     /// Shows clients what is staged for them, and wakes those that sleep.
@@ -92,6 +131,14 @@ impl<B: IoBackend> Shard<B> {
 }
 
 impl Answer {
+    /// The frame happens to be flushed already.
+    fn flushed(mut self) -> Answer {
+        if let Answer::Reply(Reply { outcome: Ok(Done::Appended { level, .. }), .. }) = &mut self {
+            *level = Level::Strict;
+        }
+        self
+    }
+
     #[cold]
     fn failed(self) -> Answer {
         let token = match self {

@@ -1,12 +1,15 @@
 //! Steps 1 to 3: take requests where they lie, apply them to the kernel, seal their records into the open frame.
 
-use crate::answer::Answer;
+use crate::answer::{After, Answer};
 use crate::limits::{BATCH_BYTES, BATCH_REQUESTS, READ_BYTES_MAX, TURN_BYTES, TURN_REQUESTS};
 use crate::read::QueuedRead;
 use crate::shard::{Attached, Client, Shard};
 use crate::wire::{Append, Decoded, Done, Failure, Named, Reply, decode, log_bytes, stamp, token};
 use iobackend::IoBackend;
-use kernel::{Appended, Command, Payload, RecordEffect, RecordKind, Refusal, ReplyEffect, Seen, StreamSlot};
+use kernel::{
+    Admitted, Command, Extent, Level, Payload, RecordEffect, RecordKind, Records, Refusal, ReplyEffect, Seen,
+    StreamSlot,
+};
 use log::format::frame::RecordHeader;
 use log::limits::REQUEST_RECORDS_BYTES_MAX;
 use log::timing::Awaits;
@@ -25,7 +28,7 @@ pub(crate) struct Drained {
 }
 
 /// How a port's batch ended.
-enum End {
+pub(crate) enum End {
     Empty,
     Limit,
     /// The log has no room now.
@@ -159,8 +162,12 @@ impl<B: IoBackend> Shard<B> {
         match decode(message) {
             Ok(Decoded::Append(append)) => self.append(client, &append, message, now),
             Ok(Decoded::Command(command, named)) => self.apply(client, &command, named, message, now),
+            Ok(Decoded::Sync) => {
+                self.sync(client, message);
+                Ok(())
+            }
             Err(refusal) => {
-                self.reply(client, message, None, Err(Failure::Refused(refusal)));
+                self.reply(client, message, After::Nothing, Err(Failure::Refused(refusal)));
                 Ok(())
             }
         }
@@ -169,7 +176,7 @@ impl<B: IoBackend> Shard<B> {
     /// Appends records to a stream, if the log has room for them: from where they lie into the open frame.
     #[inline]
     fn append(&mut self, client: &mut Client, append: &Append<'_>, message: &[u8], now: u64) -> Result<(), End> {
-        let &Append { tenant, stream, expected, ref records } = append;
+        let &Append { tenant, stream, expected, asked, ref records } = append;
         // What is longer than any frame is longer than the kernel's limits too: it is refused.
         let bytes = append.log_bytes();
         if bytes <= REQUEST_RECORDS_BYTES_MAX {
@@ -178,17 +185,31 @@ impl<B: IoBackend> Shard<B> {
                 lacking => return self.without_room(lacking, client, message),
             }
         }
-        let appended = self.kernel.append(tenant, stream, expected, records, now);
-        self.log.stages().applied();
-        let Appended { slot, first } = match appended {
-            Ok(appended) => appended,
+        let Admitted { slot, natural } = match self.kernel.admit(tenant, stream, expected, asked, records) {
+            Ok(admitted) => admitted,
             Err(Seen { slot, answer }) => {
+                self.log.stages().applied();
                 self.log.stages().sealed();
-                let after = self.newest_frame(slot);
+                let after = self.after_seen(slot, false);
                 self.refuse(client, message, after, answer);
                 return Ok(());
             }
         };
+        if !natural || asked.is_some() {
+            return self.append_under_policy(client, append, slot, message, now);
+        }
+        let first = self.seal_append(slot, records, now);
+        let (first, count, timestamp) = (first.offset, records.count(), first.timestamp);
+        let after = After::Durable(self.log.sequence());
+        self.reply(client, message, after, Ok(Done::Appended { first, count, timestamp, level: Level::Strict }));
+        Ok(())
+    }
+
+    /// Numbers the records of an append that is accepted, and copies them into the open frame.
+    #[inline(always)]
+    pub(crate) fn seal_append(&mut self, slot: StreamSlot, records: &Records<'_>, now: u64) -> Extent {
+        let first = self.kernel.extend(slot, records, now);
+        self.log.stages().applied();
         for (number, record) in (0..).zip(records) {
             let header = RecordHeader {
                 slot: 0,
@@ -203,10 +224,7 @@ impl<B: IoBackend> Shard<B> {
             self.log.append(slot.0, header, record.bytes);
         }
         self.log.stages().sealed();
-        let (count, timestamp, durable) = (records.count(), first.timestamp, self.durable);
-        let after = self.open_frame();
-        self.reply(client, message, after, Ok(Done::Appended { first: first.offset, count, timestamp, durable }));
-        Ok(())
+        first
     }
 
     /// Applies any other command, if the log has room for what it may write.
@@ -235,7 +253,12 @@ impl<B: IoBackend> Shard<B> {
         let Some(&ReplyEffect { slot, outcome, .. }) = self.effects.replies.first() else {
             unreachable!("the kernel gives one reply for each command");
         };
-        let after = if self.effects.records.is_empty() { self.newest_frame(slot) } else { self.open_frame() };
+        let reads = matches!(outcome, Ok(kernel::Reply::Read { from, next, .. }) if from < next);
+        let after = if self.effects.records.is_empty() {
+            self.after_seen(slot, reads)
+        } else {
+            After::Durable(self.log.sequence())
+        };
         let done = match outcome {
             Err(refusal) => {
                 self.refuse(client, message, after, refusal);
@@ -249,13 +272,15 @@ impl<B: IoBackend> Shard<B> {
             }
             Ok(kernel::Reply::Listed { start, len, more }) => {
                 let page = &self.effects.scratch[start as usize..][..len as usize];
-                if after.is_some() || !put_page(&mut client.data, page) {
+                if after != After::Nothing || !put_page(&mut client.data, page) {
+                    // What a list saw are catalogs, which are always strict.
+                    let after = if let After::Durable(frame) = after { Some(frame) } else { None };
                     client.page = Some(Page { after, more, bytes: page.to_vec() });
                     return self.take_page(client, message);
                 }
                 Done::Listed { bytes: len, more }
             }
-            Ok(reply) => self.done(reply),
+            Ok(reply) => done(reply),
         };
         self.reply(client, message, after, Ok(done));
         Ok(())
@@ -263,40 +288,44 @@ impl<B: IoBackend> Shard<B> {
 
     /// What becomes of a request that the log has no room for.
     #[cold]
-    fn without_room(&mut self, room: Room, client: &mut Client, message: &[u8]) -> Result<(), End> {
+    pub(crate) fn without_room(&mut self, room: Room, client: &mut Client, message: &[u8]) -> Result<(), End> {
         let failure = match room {
             Room::Ready => unreachable!("there is room"),
             Room::Busy => return Err(End::Blocked),
             Room::NoSpace => self.no_segment(),
             Room::Failed => Failure::ShardFailed,
         };
-        self.reply(client, message, None, Err(failure));
+        self.reply(client, message, After::Nothing, Err(failure));
         Ok(())
     }
 
     #[cold]
-    fn refuse(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, refusal: Refusal) {
+    fn refuse(&mut self, client: &mut Client, message: &[u8], after: After, refusal: Refusal) {
         self.refused += 1;
         self.reply(client, message, after, Err(Failure::Refused(refusal)));
     }
 
     #[inline(always)]
-    fn reply(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, outcome: Result<Done, Failure>) {
+    pub(crate) fn reply(&mut self, client: &mut Client, message: &[u8], after: After, outcome: Result<Done, Failure>) {
         self.owe(client, message, after, Answer::Reply(Reply { token: token(message), outcome }));
     }
 
-    /// Answers a request as soon as the frame is settled that the answer waits for. Out of line it would copy the answer
+    /// Answers a request as soon as the frame is there that the answer waits for. Out of line it would copy the answer
     /// twice.
     #[inline(always)]
-    fn owe(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, answer: Answer) {
+    fn owe(&mut self, client: &mut Client, message: &[u8], after: After, answer: Answer) {
         let awaits = awaits(after, self.log.sequence());
         self.log.stages().taken(stamp(message), awaits);
         match after {
-            Some(sequence) => {
+            After::Durable(sequence) => {
                 client.owed += 1;
                 self.push_pending(sequence, client.at, answer);
             }
-            None => client.hand_out(answer, &mut self.staged, &mut self.queued_reads),
+            After::Written(sequence) => {
+                client.owed += 1;
+                self.push_pending_written(sequence, client.at, answer);
+            }
+            After::Nothing => client.hand_out(answer, &mut self.staged, &mut self.queued_reads),
         }
     }
 
@@ -308,21 +337,21 @@ impl<B: IoBackend> Shard<B> {
         Failure::NoSegment { segment, error }
     }
 
-    /// Hands the client's page out, if the frame that it waits for is settled and the data ring has room. Page and reply go
+    /// Hands the client's page out, if the frame that it waits for is durable and the data ring has room. Page and reply go
     /// together: the two rings keep one order.
     #[cold]
     fn take_page(&mut self, client: &mut Client, message: &[u8]) -> Result<(), End> {
         let Some(mut page) = client.page.take() else {
             unreachable!("there is a page");
         };
-        page.after = page.after.filter(|&frame| frame >= self.log.settled());
+        page.after = page.after.filter(|&frame| frame >= self.log.durable());
         if page.after.is_some() && self.log.failure().is_none() {
             client.page = Some(page);
             return Err(End::Waiting);
         }
         if page.after.is_some() {
             // What it waits for would never come from a log that has failed.
-            self.reply(client, message, None, Err(Failure::ShardFailed));
+            self.reply(client, message, After::Nothing, Err(Failure::ShardFailed));
             return Ok(());
         }
         if !put_page(&mut client.data, &page.bytes) {
@@ -330,7 +359,12 @@ impl<B: IoBackend> Shard<B> {
             client.page = Some(page);
             return Err(End::Full);
         }
-        self.reply(client, message, None, Ok(Done::Listed { bytes: page.bytes.len() as u32, more: page.more }));
+        self.reply(
+            client,
+            message,
+            After::Nothing,
+            Ok(Done::Listed { bytes: page.bytes.len() as u32, more: page.more }),
+        );
         Ok(())
     }
 
@@ -366,33 +400,19 @@ impl<B: IoBackend> Shard<B> {
         let view = self.kernel.stream(slot);
         self.log.add_stream(slot.0, StreamStart::new(view.tenant.0, view.stream.0));
     }
+}
 
-    /// The frame that has to be settled before an answer may leave that promises what was just written.
-    #[inline]
-    fn open_frame(&self) -> Option<u64> {
-        self.durable.then(|| self.log.sequence())
-    }
-
-    /// The frame that has to be settled before an answer may leave that saw a stream's newest record, if it is not yet.
-    #[inline]
-    fn newest_frame(&self, slot: Option<StreamSlot>) -> Option<u64> {
-        let settled = self.log.settled();
-        self.log.newest_frame(slot?.0).filter(|&frame| frame >= settled)
-    }
-
-    fn done(&self, reply: kernel::Reply) -> Done {
-        match reply {
-            kernel::Reply::Appended { first, count, timestamp } => {
-                Done::Appended { first, count, timestamp, durable: self.durable }
-            }
-            kernel::Reply::TenantCreated { .. } => Done::TenantCreated,
-            kernel::Reply::StreamCreated { stream, .. } => Done::StreamCreated { stream },
-            kernel::Reply::Head { next, timestamp } => Done::Head { next, timestamp },
-            kernel::Reply::Read { next, .. } => Done::Read { records: 0, next },
-            kernel::Reply::Resolved { stream, next } => Done::Resolved { stream, next },
-            kernel::Reply::Listed { len, more, .. } => Done::Listed { bytes: len, more },
-            kernel::Reply::Deleted { .. } => Done::Deleted,
-        }
+fn done(reply: kernel::Reply) -> Done {
+    match reply {
+        kernel::Reply::Appended { .. } => unreachable!("appends go another way"),
+        kernel::Reply::TenantCreated { .. } => Done::TenantCreated,
+        kernel::Reply::StreamCreated { stream, .. } => Done::StreamCreated { stream },
+        kernel::Reply::Head { next, timestamp } => Done::Head { next, timestamp },
+        kernel::Reply::Read { next, .. } => Done::Read { records: 0, next },
+        kernel::Reply::Resolved { stream, next } => Done::Resolved { stream, next },
+        kernel::Reply::Listed { len, more, .. } => Done::Listed { bytes: len, more },
+        kernel::Reply::DurabilitySet { .. } => Done::DurabilitySet,
+        kernel::Reply::Deleted { .. } => Done::Deleted,
     }
 }
 
@@ -408,11 +428,11 @@ pub(crate) struct Page {
 
 /// What an answer waits for, as far as it is timed.
 #[inline]
-fn awaits(after: Option<u64>, open_frame: u64) -> Awaits {
+fn awaits(after: After, open_frame: u64) -> Awaits {
     match after {
-        Some(frame) if frame == open_frame => Awaits::OpenFrame,
-        Some(_) => Awaits::OlderFrame,
-        None => Awaits::Publishing,
+        After::Durable(frame) | After::Written(frame) if frame == open_frame => Awaits::OpenFrame,
+        After::Durable(_) | After::Written(_) => Awaits::OlderFrame,
+        After::Nothing => Awaits::Publishing,
     }
 }
 

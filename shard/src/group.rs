@@ -9,8 +9,11 @@
 //! - Clients answer answers. The first requests of a new round come some microseconds after replies went out, and
 //!   the next ones within a tenth of one; so the frame is held open a moment after either. Without it a window falls
 //!   into two halves for good, each waiting for the other: 32 records a commit where 64 are to be had.
+//!
+//! That is what most policies ask for. Others have a frame leave at once, or not before a time, or ask for nothing (`log::Leave`).
 
 use crate::limits::{HELD_TURNS_MAX, HOLD_AFTER_ANSWERS_NS, HOLD_AFTER_REQUESTS_NS, HOLD_MAX_NS, PIPELINE_BYTES};
+use log::Leave;
 
 #[derive(Debug, Default)]
 pub(crate) struct Grouping {
@@ -38,7 +41,13 @@ impl Grouping {
     }
 
     /// Whether a frame of `bytes` is to be closed now, with so many others in flight. The log closes it at its cap in any case.
-    pub(crate) fn closes(&mut self, bytes: usize, in_flight: usize, now: u64) -> bool {
+    pub(crate) fn closes(&mut self, bytes: usize, leave: Leave, in_flight: usize, now: u64) -> bool {
+        match leave {
+            Leave::Grouped => {}
+            Leave::Now => return true,
+            Leave::At(at) if now >= at || bytes >= PIPELINE_BYTES => {}
+            Leave::At(_) | Leave::Never => return false,
+        }
         if self.held_turns >= HELD_TURNS_MAX {
             return true;
         }
@@ -64,10 +73,10 @@ mod tests {
         let mut grouping = Grouping::default();
         grouping.drained(1, true, 0);
         let later = HOLD_AFTER_REQUESTS_NS;
-        assert!(!grouping.closes(4096, 0, later - 1), "more may come");
-        assert!(grouping.closes(4096, 0, later));
-        assert!(!grouping.closes(4096, 1, later));
-        assert!(grouping.closes(PIPELINE_BYTES, 3, 0));
+        assert!(!grouping.closes(4096, Leave::Grouped, 0, later - 1), "more may come");
+        assert!(grouping.closes(4096, Leave::Grouped, 0, later));
+        assert!(!grouping.closes(4096, Leave::Grouped, 1, later));
+        assert!(grouping.closes(PIPELINE_BYTES, Leave::Grouped, 3, 0));
     }
 
     #[test]
@@ -75,17 +84,32 @@ mod tests {
         let mut grouping = Grouping::default();
         grouping.answered(1000);
         grouping.drained(0, true, 1000);
-        assert!(!grouping.closes(4096, 0, 1000 + HOLD_AFTER_ANSWERS_NS - 1));
-        assert!(grouping.closes(4096, 0, 1000 + HOLD_AFTER_ANSWERS_NS));
+        assert!(!grouping.closes(4096, Leave::Grouped, 0, 1000 + HOLD_AFTER_ANSWERS_NS - 1));
+        assert!(grouping.closes(4096, Leave::Grouped, 0, 1000 + HOLD_AFTER_ANSWERS_NS));
     }
 
     #[test]
     fn rings_that_never_empty_do_not_hold_a_frame_for_ever() {
         let mut grouping = Grouping::default();
         for _ in 0..HELD_TURNS_MAX {
-            assert!(!grouping.closes(PIPELINE_BYTES, 0, u64::MAX));
+            assert!(!grouping.closes(PIPELINE_BYTES, Leave::Grouped, 0, u64::MAX));
             grouping.drained(1, false, 0);
         }
-        assert!(grouping.closes(4096, 3, 0));
+        assert!(grouping.closes(4096, Leave::Grouped, 3, 0));
+    }
+
+    #[test]
+    fn a_frame_that_is_to_leave_later_is_held_until_then_unless_it_is_large() {
+        let mut grouping = Grouping::default();
+        for _ in 0..=HELD_TURNS_MAX {
+            grouping.drained(1, false, 0);
+        }
+        assert!(!grouping.closes(4096, Leave::At(500), 0, 499));
+        assert!(grouping.closes(4096, Leave::At(500), 0, 500));
+        assert!(grouping.closes(PIPELINE_BYTES, Leave::At(500), 0, 0));
+        assert!(!grouping.closes(PIPELINE_BYTES, Leave::Never, 0, u64::MAX), "nobody asks");
+        grouping.drained(1, true, 1000);
+        assert!(!grouping.closes(4096, Leave::At(500), 0, 1000), "then it is a frame like any other");
+        assert!(grouping.closes(4096, Leave::Now, 3, 1000));
     }
 }

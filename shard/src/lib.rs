@@ -8,6 +8,7 @@ mod answer;
 mod drain;
 mod group;
 pub mod limits;
+mod policy;
 mod port;
 mod read;
 mod shard;

@@ -1,7 +1,7 @@
 //! The event loop of one core, a turn at a time.
 //!
 //! Data goes one way through six steps: drain the rings, apply to the kernel, seal into the open frame, submit the
-//! frame, reap completions, answer up to the settled mark. `turn` never blocks, takes no lock, and allocates nothing in steady
+//! frame, reap completions, answer what its frame allows. `turn` never blocks, takes no lock, and allocates nothing in steady
 //! state. Time comes in as an argument; so does everything else that is not the shard's own.
 //!
 //! Deliberately absent: threads, clocks, and waiting. Who calls `turn`, and what it does between turns, is the host's choice.
@@ -15,11 +15,11 @@ use crate::port::{ClientBell, ShardPort, framed};
 use crate::read::QueuedRead;
 use crate::wire::Reply;
 use iobackend::IoBackend;
-use kernel::{Effects, Kernel};
+use kernel::{Durability, Effects, Kernel};
 use log::format::segment::Base;
 use log::limits::{PREPARE_RETRY_NS, READS_IN_FLIGHT};
 use log::timing::StageStats;
-use log::{Log, LogError, LogFailure, LogStats};
+use log::{Leave, Log, LogError, LogFailure, LogStats};
 use spsc::{ByteConsumer, ByteProducer, Consumer, Producer};
 use std::collections::VecDeque;
 
@@ -156,29 +156,33 @@ pub struct Shard<B> {
     /// When the open frame is closed.
     grouping: Grouping,
     pub(crate) effects: Effects,
-    /// Answers that wait for their frames, in order of frames.
+    /// Answers that wait for the flush of their frames, in order of frames.
     pub(crate) pending: VecDeque<Pending>,
-    /// The newest frame that an answer ever waited for.
+    /// The newest frame that one of them ever waited for.
     awaited: u64,
+    /// Answers that wait until their frames are written, in order of frames.
+    pub(crate) pending_written: VecDeque<Pending>,
+    /// The newest frame that one of those ever waited for.
+    pub(crate) awaited_written: u64,
     /// The reads that the log has in flight, by ticket.
     pub(crate) reading: [Option<(usize, QueuedRead)>; READS_IN_FLIGHT],
     pub(crate) queued_reads: usize,
     /// Something is staged in some port's rings and not published.
     pub(crate) staged: bool,
-    /// Whether answers wait for the flush of their frame.
-    pub(crate) durable: bool,
     pub(crate) requests: u64,
     pub(crate) refused: u64,
 }
 
 impl<B: IoBackend> Shard<B> {
-    /// A shard over a log and a kernel that know the same streams. `durable` is what the log was configured with.
+    /// A shard over a log and a kernel that know the same streams. `durability` is the policy of tenants that have none of
+    /// their own.
     ///
     /// # Panics
     /// If the log and the kernel know different numbers of streams.
     #[must_use]
-    pub fn new(kernel: Kernel, log: Log<B>, inbox: impl Into<Inbox>, durable: bool) -> Shard<B> {
+    pub fn new(mut kernel: Kernel, log: Log<B>, inbox: impl Into<Inbox>, durability: Durability) -> Shard<B> {
         assert_eq!(kernel.slots(), log.streams(), "the log knows every stream of the kernel");
+        kernel.set_default_durability(durability);
         Shard {
             kernel,
             log,
@@ -194,10 +198,11 @@ impl<B: IoBackend> Shard<B> {
             effects: Effects::new(crate::limits::REQUEST_RECORDS_MAX as usize),
             pending: VecDeque::new(),
             awaited: 0,
+            pending_written: VecDeque::new(),
+            awaited_written: 0,
             reading: [const { None }; READS_IN_FLIGHT],
             queued_reads: 0,
             staged: false,
-            durable,
             requests: 0,
             refused: 0,
         }
@@ -209,8 +214,9 @@ impl<B: IoBackend> Shard<B> {
         self.attach();
         let drained = self.drain(now);
         self.grouping.drained(drained.requests, drained.rings_empty, now);
-        let open_bytes = self.log.open_bytes();
-        if open_bytes > 0 && self.grouping.closes(open_bytes, self.log.frames_in_flight(), now) {
+        let leave = self.log.leave();
+        if leave != Leave::Never && self.grouping.closes(self.log.open_bytes(), leave, self.log.frames_in_flight(), now)
+        {
             self.log.submit(now);
         }
         let reaped = self.log.reap(now);
@@ -222,14 +228,19 @@ impl<B: IoBackend> Shard<B> {
         self.log.stages().read(read);
         let in_flight = self.log.in_flight() > 0;
         // Held open for a moment, with nothing in flight that would end a sleep.
-        let held = self.log.open_bytes() > 0 && self.log.frames_in_flight() == 0 && self.log.failure().is_none();
+        let (leave, waits) = (self.log.leave(), self.log.frames_in_flight() == 0 && self.log.failure().is_none());
+        let (held, leave_at) = match leave {
+            Leave::At(at) if at > now => (false, waits.then_some(at)),
+            Leave::Never => (false, None),
+            _ => (waits, None),
+        };
         // A mark that is due and was not written found no room: a full disk is asked again at the log's own pace.
         let retry = |at| if at <= now { now.saturating_add(PREPARE_RETRY_NS) } else { at };
         Progress {
             worked: drained.requests > 0 || reaped || answered || read || held || self.log.has_work(),
             in_flight,
             blocked: drained.blocked && in_flight,
-            wake_at: self.log.mark_at().map(retry),
+            wake_at: [self.log.mark_at().map(retry), self.log.flush_due_at(), leave_at].into_iter().flatten().min(),
         }
     }
 
@@ -265,6 +276,9 @@ impl<B: IoBackend> Shard<B> {
     /// # Errors
     /// The log's failure.
     pub fn close(mut self, now: u64) -> Result<(Base, ShardStats), LogError> {
+        if let Some(newest) = self.log.newest_undurable() {
+            self.log.want_durable(newest);
+        }
         loop {
             self.log.submit(now);
             let reaped = self.log.reap(now);
@@ -272,9 +286,9 @@ impl<B: IoBackend> Shard<B> {
             // Begins every read that there is room for; so if none is in flight after it, none is left that could be.
             let read = self.read();
             // A log that has failed writes nothing more, and a frame that failed stays in flight.
-            let writing =
-                self.log.failure().is_none() && (self.log.open_bytes() > 0 || self.log.frames_in_flight() > 0);
-            if !writing && self.pending.is_empty() && self.reading.iter().all(Option::is_none) {
+            let writing = self.log.failure().is_none() && self.log.newest_undurable().is_some();
+            let owed = !self.pending.is_empty() || !self.pending_written.is_empty();
+            if !writing && !owed && self.reading.iter().all(Option::is_none) {
                 break;
             }
             if !(answered || read || reaped) && self.log.in_flight() > 0 {
@@ -308,6 +322,7 @@ impl<B: IoBackend> Shard<B> {
             }
             self.places += port.replies.capacity();
             self.pending.reserve(self.places - self.pending.len());
+            self.pending_written.reserve(self.places - self.pending_written.len());
             let at = self.ports.iter().position(Option::is_none).unwrap_or(self.ports.len());
             let attached = Some(Attached::new(*port, at));
             match self.ports.get_mut(at) {

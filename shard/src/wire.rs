@@ -4,7 +4,7 @@
 //! are little-endian. Both ends are of one build, but the shard takes nothing for granted: what does not decode is refused.
 
 use iobackend::IoError;
-use kernel::{Command, Malformed, NAME_BYTES_MAX, Records, Refusal, StreamId, TenantId};
+use kernel::{Command, Durability, Level, Malformed, NAME_BYTES_MAX, Records, Refusal, StreamId, TenantId};
 use log::SegmentId;
 use log::format::frame::RECORD_HEADER_BYTES;
 use log::timing::{self, STAMP_BYTES};
@@ -29,9 +29,11 @@ enum Code {
     ListStreams,
     DeleteStream,
     DeleteTenant,
+    SetDurability,
+    Sync,
 }
 
-const CODES: [Code; 10] = [
+const CODES: [Code; 12] = [
     Code::CreateTenant,
     Code::CreateStream,
     Code::Append,
@@ -42,6 +44,8 @@ const CODES: [Code; 10] = [
     Code::ListStreams,
     Code::DeleteStream,
     Code::DeleteTenant,
+    Code::SetDurability,
+    Code::Sync,
 ];
 
 /// A request as a client makes it.
@@ -67,6 +71,8 @@ pub enum Request<'a> {
         stream: StreamId,
         /// The offset that the first is to have.
         expected: Option<u64>,
+        /// The level that the answer is to promise, if not the tenant's; not below it.
+        level: Option<Level>,
         /// Their payloads.
         records: &'a [&'a [u8]],
     },
@@ -121,12 +127,25 @@ pub enum Request<'a> {
         /// Which tenant, by name.
         tenant: &'a str,
     },
+    /// Give a tenant a policy of its own.
+    SetDurability {
+        /// Which tenant, by name.
+        tenant: &'a str,
+        /// The policy.
+        durability: Durability,
+    },
+    /// Flush everything that was answered before.
+    Sync,
 }
 
 /// The fixed part of a request.
 #[derive(Clone, Copy, Default)]
 struct Fixed {
     code: u8,
+    /// Of an append: the level that it asks for, 0 for the tenant's. Of a policy: its level.
+    level: u8,
+    /// Of a policy.
+    sync: u8,
     tenant: u64,
     stream: u32,
     present: bool,
@@ -154,7 +173,7 @@ impl Request<'_> {
         out[0..8].copy_from_slice(&token.to_le_bytes());
         out[8..16].copy_from_slice(&fixed.tenant.to_le_bytes());
         out[16..20].copy_from_slice(&fixed.stream.to_le_bytes());
-        out[20..24].copy_from_slice(&[fixed.code, u8::from(fixed.present), 0, 0]);
+        out[20..24].copy_from_slice(&[fixed.code, u8::from(fixed.present), fixed.level, fixed.sync]);
         out[24..32].copy_from_slice(&fixed.a.to_le_bytes());
         out[32..36].copy_from_slice(&fixed.b.to_le_bytes());
         out[36..40].copy_from_slice(&fixed.c.to_le_bytes());
@@ -184,7 +203,9 @@ impl Request<'_> {
         match *self {
             Request::CreateTenant { name } => Some((name, "")),
             Request::CreateStream { tenant, name } | Request::Resolve { tenant, name } => Some((tenant, name)),
-            Request::ListStreams { tenant, .. } | Request::DeleteTenant { tenant } => Some((tenant, "")),
+            Request::ListStreams { tenant, .. }
+            | Request::DeleteTenant { tenant }
+            | Request::SetDurability { tenant, .. } => Some((tenant, "")),
             _ => None,
         }
     }
@@ -205,7 +226,8 @@ impl Request<'_> {
         match *self {
             Request::CreateTenant { name } => named(Code::CreateTenant, name, catalog),
             Request::CreateStream { tenant, .. } => named(Code::CreateStream, tenant, catalog),
-            Request::Append { tenant, stream, expected, records } => Fixed {
+            Request::Append { tenant, stream, expected, level, records } => Fixed {
+                level: level.map_or(0, |level| level as u8),
                 present: expected.is_some(),
                 a: expected.unwrap_or(0),
                 b: records.len() as u32,
@@ -224,7 +246,35 @@ impl Request<'_> {
             Request::ListStreams { tenant, after } => named(Code::ListStreams, tenant, after),
             Request::DeleteStream { tenant, stream } => of(Code::DeleteStream, tenant, stream),
             Request::DeleteTenant { tenant } => named(Code::DeleteTenant, tenant, catalog),
+            Request::SetDurability { tenant, durability } => {
+                let bytes = durability.encode();
+                Fixed {
+                    level: bytes[0],
+                    sync: bytes[1],
+                    a: u64::from_le_bytes(std::array::from_fn(|at| bytes[8 + at])),
+                    c: u32::from_le_bytes(std::array::from_fn(|at| bytes[4 + at])),
+                    ..named(Code::SetDurability, tenant, catalog)
+                }
+            }
+            Request::Sync => of(Code::Sync, TenantId(0), catalog),
         }
+    }
+}
+
+impl Fixed {
+    #[inline]
+    fn asked(&self) -> Result<Option<Level>, Refusal> {
+        match (self.level, Level::from_number(self.level)) {
+            (1.., None) => Err(Refusal::Malformed { what: Malformed::UnknownLevel, at: 22 }),
+            (_, asked) => Ok(asked),
+        }
+    }
+
+    fn durability(&self) -> Result<Durability, Refusal> {
+        let mut bytes = [self.level, self.sync, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes[4..8].copy_from_slice(&self.c.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.a.to_le_bytes());
+        Durability::decode(bytes).ok_or(Refusal::Malformed { what: Malformed::UnknownPolicy, at: 22 })
     }
 }
 
@@ -245,6 +295,8 @@ pub(crate) enum Decoded<'a> {
     Append(Append<'a>),
     /// Any other command, and the name and id of its tenant if it goes by the name.
     Command(Command<'a>, Named<'a>),
+    /// A wish to have all flushed, which is no business of the kernel's.
+    Sync,
 }
 
 /// [`Command::Append`], which is what a shard is there for, apart from all others.
@@ -252,6 +304,7 @@ pub(crate) struct Append<'a> {
     pub(crate) tenant: TenantId,
     pub(crate) stream: StreamId,
     pub(crate) expected: Option<u64>,
+    pub(crate) asked: Option<Level>,
     pub(crate) records: Records<'a>,
 }
 
@@ -275,8 +328,9 @@ pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
     let command = match code {
         Code::Append => {
             let expected = fixed.present.then_some(fixed.a);
+            let asked = fixed.asked()?;
             let records = Records::parse(message, HEADER_BYTES as u32, fixed.b)?;
-            return Ok(Decoded::Append(Append { tenant, stream, expected, records }));
+            return Ok(Decoded::Append(Append { tenant, stream, expected, asked, records }));
         }
         Code::Head => Command::Head { tenant, stream },
         Code::Read => Command::Read { tenant, stream, from: fixed.a, records_max: fixed.b, bytes_max: fixed.c },
@@ -296,6 +350,11 @@ pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
             named()?;
             Command::DeleteTenant { tenant }
         }
+        Code::SetDurability => {
+            named()?;
+            Command::SetDurability { tenant, durability: fixed.durability()? }
+        }
+        Code::Sync => return Ok(Decoded::Sync),
     };
     Ok(Decoded::Command(command, tenant_name))
 }
@@ -309,6 +368,8 @@ fn split(message: &[u8]) -> Result<(Fixed, &[u8]), Refusal> {
     let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| raw[at + i]));
     let fixed = Fixed {
         code: raw[20],
+        level: raw[22],
+        sync: raw[23],
         tenant: u64_at(8),
         stream: u32_at(16),
         present: raw[21] & 1 != 0,
@@ -339,7 +400,8 @@ pub(crate) fn log_bytes(command: &Command<'_>) -> Option<usize> {
         Command::CreateTenant { .. }
         | Command::CreateStream { .. }
         | Command::DeleteStream { .. }
-        | Command::DeleteTenant { .. } => Some(CATALOG),
+        | Command::DeleteTenant { .. }
+        | Command::SetDurability { .. } => Some(CATALOG),
         _ => None,
     }
 }
@@ -372,8 +434,8 @@ pub enum Done {
         count: u32,
         /// Their timestamp, nanoseconds since 1970.
         timestamp: u64,
-        /// Whether they are durable: flushed before this answer left.
-        durable: bool,
+        /// The level that was reached when this answer left: what was asked for, or more.
+        level: Level,
     },
     /// The stream's end.
     Head {
@@ -405,6 +467,10 @@ pub enum Done {
     },
     /// The stream or tenant is deleted.
     Deleted,
+    /// The tenant has the policy.
+    DurabilitySet,
+    /// Everything that was answered before is flushed.
+    Synced,
 }
 
 impl Done {
@@ -539,7 +605,7 @@ mod tests {
     fn command(message: &[u8]) -> (Command<'_>, Named<'_>) {
         match decode(message) {
             Ok(Decoded::Command(command, named)) => (command, named),
-            Ok(Decoded::Append(_)) => panic!("an append"),
+            Ok(Decoded::Append(_) | Decoded::Sync) => panic!("not a command"),
             Err(refusal) => panic!("{refusal}"),
         }
     }
@@ -547,11 +613,17 @@ mod tests {
     #[test]
     fn requests_decode_to_the_commands_that_they_ask_for() {
         let (tenant, stream) = (TenantId(5), StreamId(6));
-        let append = Request::Append { tenant, stream, expected: Some(3), records: &[b"one", b"", b"three"] };
+        let (level, records) = (Some(Level::Buffered), &[&b"one"[..], b"", b"three"]);
+        let append = Request::Append { tenant, stream, expected: Some(3), level, records };
         let message = encoded(&append);
         assert_eq!(token(&message), 7);
-        let Ok(Decoded::Append(Append { tenant: TenantId(5), stream: StreamId(6), expected: Some(3), records })) =
-            decode(&message)
+        let Ok(Decoded::Append(Append {
+            tenant: TenantId(5),
+            stream: StreamId(6),
+            expected: Some(3),
+            asked: Some(Level::Buffered),
+            records,
+        })) = decode(&message)
         else {
             panic!("not the append that was encoded");
         };
@@ -565,6 +637,7 @@ mod tests {
         assert!(matches!(command(&message), (Command::Read { from: 9, records_max: 2, bytes_max: 100, .. }, None)));
         let message = encoded(&Request::ListTenants { after: None });
         assert!(matches!(command(&message), (Command::ListTenants { after: None, .. }, None)));
+        assert!(matches!(decode(&encoded(&Request::Sync)), Ok(Decoded::Sync)));
     }
 
     #[test]
@@ -575,6 +648,7 @@ mod tests {
             (Request::Resolve { tenant: "acme", name: "orders" }, Some("orders")),
             (Request::ListStreams { tenant: "acme", after: StreamId(3) }, None),
             (Request::DeleteTenant { tenant: "acme" }, None),
+            (Request::SetDurability { tenant: "acme", durability: Durability::BUFFERED }, None),
         ];
         for (request, expected) in requests {
             let message = encoded(&request);
@@ -586,6 +660,7 @@ mod tests {
                 }
                 Command::ListStreams { tenant, after: StreamId(3), .. } if tenant == acme => None,
                 Command::DeleteTenant { tenant } if tenant == acme => None,
+                Command::SetDurability { tenant, durability: Durability::BUFFERED } if tenant == acme => None,
                 other => panic!("{other:?}"),
             };
             assert_eq!(name, expected);
@@ -608,17 +683,25 @@ mod tests {
 
     #[test]
     fn whatever_lies_in_the_ring_decodes_or_is_refused() {
-        let append =
-            Request::Append { tenant: TenantId(1), stream: StreamId(1), expected: None, records: &[b"payload"] };
+        let (tenant, stream) = (TenantId(1), StreamId(1));
+        let append = Request::Append { tenant, stream, expected: None, level: None, records: &[b"payload"] };
         let whole = encoded(&append);
         for cut in 0..whole.len() {
             assert!(decode(&whole[..cut]).is_err(), "cut at {cut}");
         }
-        for code in [0, 11, 255] {
+        for code in [0, 13, 255] {
             let mut message = whole.clone();
             message[20] = code;
             assert!(decode(&message).is_err(), "code {code}");
         }
+        for level in [4, 255] {
+            let mut message = whole.clone();
+            message[22] = level;
+            assert!(decode(&message).is_err(), "level {level}");
+        }
+        let mut message = encoded(&Request::SetDurability { tenant: "a", durability: Durability::Memory });
+        message[23] = 1;
+        assert!(decode(&message).is_err(), "a policy that is none");
         let mut message = encoded(&Request::Resolve { tenant: "", name: "ab" });
         message[HEADER_BYTES + 1] = 0xff;
         assert!(matches!(decode(&message), Err(Refusal::NameNotUtf8 { valid: 1 })));

@@ -1,4 +1,4 @@
-//! No answer leaves before the frame that it waits for is settled; and with a failed frame, none at all.
+//! No answer leaves before the frame that it waits for is durable; and with a failed frame, none at all.
 #![allow(clippy::unwrap_used, reason = "only tests are here")]
 
 mod harness;
@@ -6,7 +6,7 @@ mod harness;
 use diatreme_shard::limits::PIPELINE_BYTES;
 use diatreme_shard::wire::{Done, Failure, Request};
 use harness::{Answer, Client, Options, Outcome, Rig, TENANT, append, appended, directory, tenant};
-use kernel::StreamId;
+use kernel::{Durability, Level, StreamId};
 
 /// Four frames in flight, each with one append of each client: large enough not to wait for one another.
 fn four_frames(rig: &mut Rig, clients: &mut [Client], stream: StreamId) {
@@ -70,7 +70,13 @@ fn whoever_could_have_seen_a_record_waits_for_it() {
     writer.append(busy, b"on its way");
     rig.run();
     let head = reader.send(&Request::Head { tenant: tenant(), stream: busy });
-    let wrong = reader.send(&Request::Append { tenant: tenant(), stream: busy, expected: Some(7), records: &[b"x"] });
+    let wrong = reader.send(&Request::Append {
+        tenant: tenant(),
+        stream: busy,
+        expected: Some(7),
+        level: None,
+        records: &[b"x"],
+    });
     let read = reader.read(busy, 0, 10);
     rig.run();
     assert_eq!(reader.take(), []);
@@ -216,12 +222,12 @@ fn a_list_is_answered_also_after_a_failure() {
     assert_eq!(answers[2].records(), [(0, b"settled".to_vec())]);
 }
 
-/// Without durability an answer says so, and leaves at once. After a failed write it must not: the open frame still had
+/// Under `Memory` an answer says so, and leaves at once. After a failed write it must not: the open frame still had
 /// room, and appends into it were acknowledged though no frame would ever be written again.
 #[test]
 fn unflushed_appends_are_answered_at_once_and_not_after_a_failure() {
     let root = directory();
-    let options = Options { durable: false, ..Options::default() };
+    let options = Options { durability: Durability::Memory, ..Options::default() };
     let mut rig = Rig::open_with(root.path(), options);
     let stream = rig.streams(1)[0];
     let mut client = rig.client(64);
@@ -234,7 +240,7 @@ fn unflushed_appends_are_answered_at_once_and_not_after_a_failure() {
     assert_eq!(answers.len(), 10);
     for (offset, answer) in (0_u64..).zip(&answers) {
         assert!(
-            matches!(answer.outcome, Ok(Done::Appended { first, durable: false, .. }) if first == offset),
+            matches!(answer.outcome, Ok(Done::Appended { first, level: Level::Memory, .. }) if first == offset),
             "{answer:?}"
         );
     }
@@ -251,7 +257,10 @@ fn unflushed_appends_are_answered_at_once_and_not_after_a_failure() {
     rig.faults.borrow_mut().fail_frame = Some((next, Outcome::Lost));
     client.append(stream, b"lost");
     rig.run();
-    assert!(client.take_one().outcome.is_ok(), "it was answered before the write failed");
+    assert!(client.take_one().outcome.is_ok(), "it is answered before it is written");
+    client.send(&Request::Sync);
+    rig.run();
+    assert!(is_shard_failed(&client.take_one()), "what was answered before is lost");
     for _ in 0..3 {
         client.append(stream, b"refused");
         rig.run();
@@ -263,7 +272,7 @@ fn unflushed_appends_are_answered_at_once_and_not_after_a_failure() {
 #[test]
 fn unflushed_appends_are_there_after_a_close() {
     let root = directory();
-    let options = Options { durable: false, ..Options::default() };
+    let options = Options { durability: Durability::Memory, ..Options::default() };
     let mut rig = Rig::open_with(root.path(), options);
     let stream = rig.streams(1)[0];
     let mut client = rig.client(64);

@@ -7,16 +7,17 @@ use crate::config::LogFailure;
 use crate::format::BLOCK_BYTES;
 use crate::format::footer::footer_bytes;
 use crate::format::segment::{Base, SegmentHeader, SegmentId};
-use iobackend::{Completion, IoBackend, OpKind};
+use iobackend::{Completion, IoBackend};
 
 impl<B: IoBackend> Log<B> {
     /// Writes and flushes everything, seals the active segment at its true length, removes what was prepared and
     /// not used. Blocks. Returns where the log ends.
     ///
     /// # Errors
-    /// The log's failure, now or before: what was settled stays settled, and the next opening reads the log frame by frame.
+    /// The log's failure, now or before: what was durable stays so, and the next opening reads the log frame by frame.
     pub fn close(mut self, now: u64) -> Result<Base, LogError> {
         self.closing = true;
+        self.want_all_durable();
         loop {
             self.submit(now);
             self.reap(now);
@@ -24,17 +25,13 @@ impl<B: IoBackend> Log<B> {
                 return Err(LogError::Io { doing, segment, source });
             }
             let unsent = self.open.as_ref().is_some_and(|open| !open.is_empty());
-            if !unsent && self.sealing.is_empty() && self.backend.in_flight() == 0 {
+            let durable = self.durable == self.next_sequence;
+            if !unsent && durable && self.sealing.is_empty() && self.backend.in_flight() == 0 {
                 break;
             }
             if self.backend.in_flight() > 0 && !self.has_work() {
                 wait(&mut self.backend, self.active.header.id)?;
             }
-        }
-        if !self.config.durable {
-            let segment = self.active.header.id;
-            let (flushed, _) = self.backend.run(OpKind::Flush { file: self.active.slot });
-            flushed.map_err(|source| LogError::Io { doing: "flush", segment, source })?;
         }
         self.seal_last()
     }
@@ -79,12 +76,13 @@ impl<B: IoBackend> Log<B> {
         Ok(self.base_now())
     }
 
-    /// Where the settled part of the log ends.
+    /// Where the log ends, all of which is durable.
     fn base_now(&self) -> Base {
-        if self.settled == self.base.sequence {
+        assert_eq!((self.durable, self.written), (self.next_sequence, self.next_sequence), "all was flushed");
+        if self.durable == self.base.sequence {
             return self.base;
         }
-        let (segment, end) = self.settled_end;
-        Base { sequence: self.settled, end, segment: segment.number, body_crc: self.last_crc }
+        let (segment, end) = self.written_end;
+        Base { sequence: self.durable, end, segment: segment.number, body_crc: self.last_crc }
     }
 }

@@ -2,15 +2,19 @@
 //!
 //! What must stay true:
 //! - a frame's bytes are written once, in a place that was never written but with zeros;
-//! - `settled` rises in the order of sequences, whatever the order of completions;
-//! - after a failed or short write nothing more is written, and `settled` never rises again;
+//! - `written` and `durable` rise in the order of sequences, whatever the order of completions; `durable` never passes
+//!   `written`, nor a frame that no flush covered which began after the frame was written;
+//! - after a failed or short write, or a failed flush, nothing more is written, and neither mark ever rises again;
 //! - nothing here blocks, but [`Log::open`] and [`Log::close`], which run before and after the loop.
 //!
 //! Deliberately absent: who may write what (the kernel), and who is told (the shard).
 
 mod close;
+mod flush;
+mod mark;
 mod rotate;
 
+use flush::{Flushing, SEGMENTS_UNFLUSHED_MAX, Unflushed};
 pub(crate) use rotate::Active;
 use rotate::{grown, index_frame, leave_segment, new_header};
 
@@ -21,15 +25,14 @@ use crate::format::BLOCK_BYTES;
 use crate::format::frame::{FrameHeader, RecordHeader, frame_bytes};
 use crate::format::segment::{Base, SegmentId};
 use crate::index::SealedSegment;
-use crate::limits::{
-    FILE_SLOTS, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT, IO_DEPTH, QUIET_NS, SEALING_MAX, SEGMENT_BYTES_FIRST,
-};
+use crate::limits::{FILE_SLOTS, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT, IO_DEPTH, SEALING_MAX, SEGMENT_BYTES_FIRST};
 use crate::open_frame::OpenFrame;
 use crate::prepare::Preparation;
 use crate::read::{READ_TOKEN, Reads};
 use crate::seal::{Listed, Sealing};
 use crate::stream::{ActiveRun, Stream, StreamStart};
 use crate::timing::{FrameStages, StageStats, Stages};
+use crate::wish::{Leave, Stake, Wish};
 use iobackend::{Buffer, Completion, IoBackend, IoError, Op, OpKind};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,6 +44,11 @@ struct InFlight {
     end: u64,
     durable_mark: u64,
     done: bool,
+    /// It was submitted as a durable write; then all before it are durable, or were too.
+    durable: bool,
+    /// Somebody waits for a flush of it.
+    wanted: bool,
+    stake: Stake,
     stages: FrameStages,
 }
 
@@ -49,6 +57,7 @@ mod token {
     pub(super) const FRAME: u64 = 1 << 56;
     pub(super) const PREPARE: u64 = 2 << 56;
     pub(super) const SEAL: u64 = 3 << 56;
+    pub(super) const FLUSH: u64 = 5 << 56;
     pub(super) const KIND: u64 = 0xff << 56;
 }
 
@@ -73,12 +82,26 @@ pub struct Log<B> {
     in_flight: VecDeque<InFlight>,
     next_sequence: u64,
     last_crc: u32,
-    settled: u64,
-    pub(crate) settled_end: (SegmentId, u64),
-    settled_at: u64,
-    /// After the newest frame with records.
-    records_until: u64,
-    /// The highest durable mark that a settled frame carries.
+    /// The open frame's bytes at the most; 0 if it takes no more.
+    cap: usize,
+    /// Frames below this are written.
+    written: u64,
+    pub(crate) written_end: (SegmentId, u64),
+    /// Frames below this are flushed, since this time.
+    durable: u64,
+    durable_at: u64,
+    /// After the newest frame that was not submitted as a durable write.
+    plain_until: u64,
+    /// What is written and not flushed, by segment, in order; the flush that is in flight covers it no more.
+    unflushed: VecDeque<Unflushed>,
+    flushing: Option<Flushing>,
+    /// When the active segment is to be flushed.
+    flush_at: u64,
+    /// Answered records that are not flushed.
+    at_stake: u64,
+    /// After the newest frame that promises to be durable.
+    promised_until: u64,
+    /// The highest durable mark that a durable frame carries.
     marked: u64,
     failure: Option<LogFailure>,
     hurry: bool,
@@ -149,10 +172,17 @@ impl<B: IoBackend> Log<B> {
             in_flight: VecDeque::with_capacity(FRAMES_IN_FLIGHT),
             next_sequence: sequence,
             last_crc: start.base.body_crc,
-            settled: sequence,
-            settled_end: (header.id, BLOCK_BYTES as u64),
-            settled_at: now,
-            records_until: sequence,
+            cap: 0,
+            written: sequence,
+            written_end: (header.id, BLOCK_BYTES as u64),
+            durable: sequence,
+            durable_at: now,
+            plain_until: sequence,
+            unflushed: VecDeque::with_capacity(SEGMENTS_UNFLUSHED_MAX),
+            flushing: None,
+            flush_at: u64::MAX,
+            at_stake: 0,
+            promised_until: sequence,
             marked: sequence,
             failure: None,
             hurry: false,
@@ -187,7 +217,7 @@ impl<B: IoBackend> Log<B> {
             && self.failure.is_none()
         {
             let length = open.length_with(records_bytes, entries);
-            let capped = length > self.config.frame_cap && !open.is_empty();
+            let capped = length > self.cap && !open.is_empty();
             if !capped && open.has_table_room(entries) && self.segment_has(length, open.table.len() + entries) {
                 return Room::Ready;
             }
@@ -221,8 +251,30 @@ impl<B: IoBackend> Log<B> {
             };
             let table = std::mem::take(&mut self.spare_table);
             self.open = Some(OpenFrame::new(buffer, table, self.next_sequence));
+            self.cap = self.config.frame_cap;
         }
         Room::Ready
+    }
+
+    /// Makes room as [`room`](Self::room) does, in a frame that holds nothing yet.
+    #[cold]
+    pub fn room_alone(&mut self, records_bytes: usize, entries: usize, now: u64) -> Room {
+        if self.failure.is_none() && self.open_bytes() > 0 {
+            // Flushed with it, it does not cost the frame after it a flush of its own.
+            self.want_durable(self.next_sequence);
+            self.submit(now);
+            if self.open_bytes() > 0 {
+                return Room::Busy;
+            }
+        }
+        self.room(records_bytes, entries, now)
+    }
+
+    /// The open frame takes no more, and is submitted when a place in flight is free.
+    #[cold]
+    pub fn shut(&mut self, now: u64) {
+        self.cap = 0;
+        self.submit(now);
     }
 
     /// Appends a record to the open frame.
@@ -247,19 +299,40 @@ impl<B: IoBackend> Log<B> {
         open.push(index, &mut self.streams, header, payload);
     }
 
+    /// Says what the newest `records` of the open frame ask for. Those of which nothing is said ask for a flush.
+    ///
+    /// # Panics
+    /// If there is no open frame.
+    #[cold]
+    pub fn wish(&mut self, records: u32, wish: Wish, now: u64) {
+        let open = self.open.as_mut().expect("records were appended");
+        open.wishes.note(records, wish, now);
+        if wish == Wish::Nothing {
+            self.put_at_stake(u64::from(records));
+        }
+    }
+
     /// The sequence that the records appended now will be in.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.next_sequence
     }
 
-    /// Frames with a lower sequence are settled: durable, or merely written if the log is not durable.
+    /// Frames with a lower sequence are durable: they, and all before them, were flushed.
+    #[inline]
     #[must_use]
-    pub fn settled(&self) -> u64 {
-        self.settled
+    pub fn durable(&self) -> u64 {
+        self.durable
     }
 
-    /// What has to be settled before the newest record of a stream is.
+    /// Frames with a lower sequence are written, and so are all before them.
+    #[inline]
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The frame that holds the newest record of a stream.
     #[inline]
     #[must_use]
     pub fn newest_frame(&self, index: u32) -> Option<u64> {
@@ -273,7 +346,14 @@ impl<B: IoBackend> Log<B> {
         self.open.as_ref().filter(|open| !open.is_empty()).map_or(0, |open| open.length_with(0, 0))
     }
 
-    /// Frames that are written and not settled yet.
+    /// When the open frame is to leave.
+    #[inline]
+    #[must_use]
+    pub fn leave(&self) -> Leave {
+        self.open.as_ref().map_or(Leave::Never, |open| open.wishes.leave(open.records))
+    }
+
+    /// Frames that are being written.
     #[inline]
     #[must_use]
     pub fn frames_in_flight(&self) -> usize {
@@ -296,8 +376,14 @@ impl<B: IoBackend> Log<B> {
         };
         self.stages.closing();
         let active = &mut self.active;
-        // Every frame below the settled mark is durable only where frames are flushed as they are written.
-        let durable_mark = if self.config.durable { self.settled } else { self.base.sequence };
+        let wanted = open.wishes.want_flush(open.records);
+        // A durable write vouches for what was written before it in no way: only where all that is flushed, or durable by
+        // its own write, does it make this frame durable. Else a flush covers them all once they are written.
+        let durable = wanted && self.durable >= self.plain_until;
+        if !durable {
+            self.plain_until = self.next_sequence + 1;
+        }
+        let durable_mark = self.durable;
         let header = open.close(
             &mut self.streams,
             FrameHeader {
@@ -328,11 +414,22 @@ impl<B: IoBackend> Log<B> {
         let (file, segment, end) = (active.slot, active.header.id, active.cursor);
         self.count(&open, &header);
         let (sequence, stages) = (header.sequence, self.stages.closed());
-        self.in_flight.push_back(InFlight { sequence, segment, end, durable_mark, done: false, stages });
+        let stake = open.wishes.stake;
+        self.in_flight.push_back(InFlight {
+            sequence,
+            segment,
+            end,
+            durable_mark,
+            done: false,
+            durable,
+            wanted,
+            stake,
+            stages,
+        });
         let OpenFrame { buffer, mut table, .. } = open;
         table.clear();
         self.spare_table = table;
-        let kind = OpKind::Write { file, at, buffer, len, durable: self.config.durable };
+        let kind = OpKind::Write { file, at, buffer, len, durable };
         let refused = self.backend.submit(Op { token: token::FRAME | sequence, kind }).is_err();
         assert!(!refused, "IO_DEPTH has room for every frame in flight");
         self.stages.submitted();
@@ -344,7 +441,9 @@ impl<B: IoBackend> Log<B> {
             stats.marks += 1;
         } else {
             stats.frames += 1;
-            self.records_until = header.sequence + 1;
+            if open.wishes.promise(open.records) {
+                self.promised_until = header.sequence + 1;
+            }
         }
         stats.records += u64::from(header.records);
         stats.payload_bytes += open.payload_bytes;
@@ -384,11 +483,16 @@ impl<B: IoBackend> Log<B> {
                 let number = (token & !token::KIND) as u32;
                 let job = self.sealing.iter_mut().find(|job| job.header.id.number == number);
                 let job = job.expect("a job stays listed while it has an operation in flight");
-                let id = job.header.id;
-                if let Err(source) = job.complete(result, buffer) {
-                    self.fail(LogFailure { doing: "write a footer", segment: id, source });
+                let (id, next_sequence) = (job.header.id, job.header.next_sequence);
+                let flushed = job.is_flushing();
+                let doing = if flushed { "flush frames" } else { "write a footer" };
+                match job.complete(result, buffer) {
+                    Ok(()) if flushed => self.segment_flushed(number, next_sequence, now),
+                    Ok(()) => {}
+                    Err(source) => self.fail(LogFailure { doing, segment: id, source }),
                 }
             }
+            token::FLUSH => self.flush_done(result, now),
             READ_TOKEN => self.read_done((token & !token::KIND) as usize, result, buffer),
             _ => unreachable!("no operation has the token {token:#x}"),
         }
@@ -396,7 +500,7 @@ impl<B: IoBackend> Log<B> {
 
     fn frame_done(&mut self, sequence: u64, result: Result<(), IoError>, now: u64) {
         let frame = self.in_flight.iter_mut().find(|frame| frame.sequence == sequence);
-        let frame = frame.expect("a frame stays listed until it is settled");
+        let frame = frame.expect("a frame stays listed until all before it are written");
         if let Err(source) = result {
             let segment = frame.segment;
             self.fail(LogFailure { doing: "write a frame", segment, source });
@@ -407,12 +511,21 @@ impl<B: IoBackend> Log<B> {
             let Some(frame) = self.in_flight.front().filter(|frame| frame.done) else {
                 break;
             };
-            self.settled = frame.sequence + 1;
-            self.settled_end = (frame.segment, frame.end);
-            self.settled_at = now;
-            self.marked = self.marked.max(frame.durable_mark);
+            self.written = frame.sequence + 1;
+            self.written_end = (frame.segment, frame.end);
             self.stages.settled(frame.stages);
-            self.in_flight.pop_front();
+            if frame.durable {
+                debug_assert_eq!(self.durable, frame.sequence, "all before it are durable");
+                self.durable = frame.sequence + 1;
+                self.durable_at = now;
+                self.marked = self.marked.max(frame.durable_mark);
+                if frame.stake.records > 0 {
+                    self.relieve(frame.stake, now);
+                }
+                self.in_flight.pop_front();
+            } else {
+                self.written_plainly(now);
+            }
         }
     }
 
@@ -440,6 +553,9 @@ impl<B: IoBackend> Log<B> {
                 self.next.advance(&mut self.backend, &mut self.files, token::PREPARE, now, progress, self.hurry);
             }
             self.advance_sealing();
+            if self.flush_at <= now {
+                self.begin_flush();
+            }
             if self.mark_at().is_some_and(|at| at <= now) {
                 self.write_mark(now);
             }
@@ -461,23 +577,9 @@ impl<B: IoBackend> Log<B> {
                 self.spare_list = list;
                 self.seal_buffers.push(buffer);
             }
-        } else if job.header.next_sequence <= self.settled {
+        } else if job.header.next_sequence <= self.written {
             let token = token::SEAL | u64::from(job.header.id.number);
             job.advance(&mut self.backend, &self.streams, token);
-        }
-    }
-
-    /// When a mark frame is due, if the log stays as quiet as it is.
-    #[must_use]
-    pub fn mark_at(&self) -> Option<u64> {
-        let quiet = self.in_flight.is_empty() && self.open.as_ref().is_none_or(OpenFrame::is_empty);
-        let due = self.config.durable && self.records_until > self.marked && quiet && self.failure.is_none();
-        due.then(|| self.settled_at.saturating_add(QUIET_NS))
-    }
-
-    fn write_mark(&mut self, now: u64) {
-        if self.room(0, 0, now) == Room::Ready && self.open.as_ref().is_some_and(OpenFrame::is_empty) {
-            self.write_frame(now);
         }
     }
 
@@ -490,7 +592,7 @@ impl<B: IoBackend> Log<B> {
     /// Whether background work or a read could go on without anything completing first.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        let sealing = |job: &Sealing| !job.is_waiting() && job.header.next_sequence <= self.settled;
+        let sealing = |job: &Sealing| !job.is_waiting() && job.header.next_sequence <= self.written;
         self.failure.is_none() && self.sealing.front().is_some_and(sealing)
     }
 

@@ -166,6 +166,25 @@ impl Disk {
         self.revive();
     }
 
+    /// The same, but the device had got to some of the sectors that were not flushed, as the seed has it.
+    pub fn lose_power_partly(&mut self, mut seed: u64) {
+        for Inode { now, stable } in &mut self.inodes {
+            stable.length = stable.length.max(now.length);
+            for at in (0..now.data.len()).step_by(SECTOR) {
+                let end = now.data.len().min(at + SECTOR);
+                let written = &now.data[at..end];
+                if stable.data.get(at..end) == Some(written) {
+                    continue;
+                }
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                if seed >> 63 != 0 {
+                    stable.write(at as u64, written);
+                }
+            }
+        }
+        self.lose_power();
+    }
+
     /// What is there now is what a power cut leaves.
     pub fn stabilize(&mut self) {
         self.stable_names = self.names.clone();

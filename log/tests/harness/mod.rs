@@ -11,7 +11,7 @@ use diatreme_log::format::segment::{Base, log_directory};
 use diatreme_log::limits::{ARENA_BYTES, SEGMENT_BYTES_MIN};
 use diatreme_log::{
     Log, LogBuffers, LogConfig, LogError, ManifestRead, ReadError, ReadRequest, Recovered, Room, SCAN_BUFFER_BYTES,
-    StreamStart, Verified, read_manifest, recover, scan_buffer, verify, write_manifest,
+    StreamStart, Verified, Wish, read_manifest, recover, scan_buffer, verify, write_manifest,
 };
 use iobackend::{Arena, Backend, BackendConfig, Buffer, IoBackend, Mode};
 use std::collections::BTreeMap;
@@ -165,14 +165,7 @@ impl Place for Directory {
 
 /// The configuration that most tests use: the smallest segments.
 pub fn config() -> LogConfig {
-    LogConfig {
-        log: 0,
-        engine: ENGINE,
-        incarnation: [0; 16],
-        segment_bytes: SEGMENT_BYTES_MIN,
-        frame_cap: 1 << 20,
-        durable: true,
-    }
+    LogConfig { log: 0, engine: ENGINE, incarnation: [0; 16], segment_bytes: SEGMENT_BYTES_MIN, frame_cap: 1 << 20 }
 }
 
 /// An open log and what it was told.
@@ -182,6 +175,8 @@ pub struct Session<B: IoBackend> {
     pub recovered: Recovered,
     pub numbers: BTreeMap<Key, u32>,
     pub now: u64,
+    /// What each record asks for, if it is not a flush.
+    pub wish: Option<Wish>,
 }
 
 /// Recovers and begins a new incarnation. The streams that recovery found are told to the log in order of their keys.
@@ -213,7 +208,7 @@ pub fn try_open<P: Place>(place: &P, model: &Model, mut config: LogConfig) -> Re
         numbers.insert(*key, number as u32);
     }
     recovered.streams.extend(streams);
-    Ok(Session { log, model: model.clone(), recovered, numbers, now })
+    Ok(Session { log, model: model.clone(), recovered, numbers, now, wish: None })
 }
 
 pub fn open<P: Place>(place: &P, model: &Model) -> Session<P::Backend> {
@@ -271,6 +266,9 @@ impl<B: IoBackend> Session<B> {
         let told = Told { kind, position: header.position, timestamp: header.timestamp, payload: payload.to_vec() };
         sent.push(Sent { told, sequence: self.log.sequence() });
         self.log.append(number, header, payload);
+        if let Some(wish) = self.wish {
+            self.log.wish(1, wish, self.now);
+        }
         room
     }
 
@@ -278,18 +276,37 @@ impl<B: IoBackend> Session<B> {
         assert_eq!(self.try_append(key, 1, payload), Room::Ready, "{:?}", self.log.failure());
     }
 
-    /// Closes the open frame and waits until everything is settled.
+    /// Closes the open frame and waits until everything is durable.
     pub fn settle(&mut self) {
-        while self.log.settled() < self.newest() {
+        while self.log.durable() < self.newest() {
             self.log.submit(self.now);
             self.turn();
             assert_eq!(self.log.failure(), None);
         }
     }
 
-    /// The same, or until the log fails.
+    /// Closes the open frame and waits until everything is written, or the log fails.
+    pub fn write_out(&mut self) -> bool {
+        while self.log.written() < self.newest() && self.log.failure().is_none() {
+            self.log.submit(self.now);
+            self.turn();
+        }
+        self.log.failure().is_none()
+    }
+
+    /// Waits until everything is durable, whatever it asked for.
+    pub fn sync(&mut self) {
+        while let Some(newest) = self.log.newest_undurable() {
+            self.log.want_durable(newest);
+            self.log.submit(self.now);
+            self.turn();
+            assert_eq!(self.log.failure(), None);
+        }
+    }
+
+    /// Closes the open frame and waits until everything is durable, or the log fails.
     pub fn settle_or_fail(&mut self) -> bool {
-        while self.log.settled() < self.newest() && self.log.failure().is_none() {
+        while self.log.durable() < self.newest() && self.log.failure().is_none() {
             self.log.submit(self.now);
             self.turn();
         }
@@ -377,9 +394,15 @@ impl<B: IoBackend> Session<B> {
         (self.model, base)
     }
 
-    /// Drops the log as a crash would; what was acknowledged must survive.
+    /// Drops the log as a loss of power would; what was acknowledged as flushed must survive.
     pub fn crash(mut self) -> Model {
-        self.model.forget_from(self.log.settled());
+        self.model.forget_from(self.log.durable());
+        self.model
+    }
+
+    /// Drops the log as the end of the process would; what was written must survive.
+    pub fn kill(mut self) -> Model {
+        self.model.forget_from(self.log.written());
         self.model
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 const FRAME: u64 = 1;
 const PREPARE: u64 = 2;
 const READ: u64 = 4;
+const FLUSH: u64 = 5;
 
 /// What becomes of a frame's write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub struct Faults {
     pub hold_frames: bool,
     /// Completions of reads are held back.
     pub hold_reads: bool,
+    /// Completions of flushes of frames are held back.
+    pub hold_flushes: bool,
+    /// The next flush of frames fails.
+    pub fail_flush: bool,
     /// The completions held, oldest first.
     held: VecDeque<Completion>,
     /// Let go, in this order.
@@ -70,6 +75,7 @@ impl Faults {
     pub fn release_all(&mut self) {
         self.hold_frames = false;
         self.hold_reads = false;
+        self.hold_flushes = false;
         self.released.extend(self.held.drain(..));
     }
 }
@@ -112,6 +118,9 @@ impl Faulty {
                 // Not an unreadable sector, of which the log would say more.
                 Some((IoError::from_errno(Operation::Read, 13), false))
             }
+            (FLUSH, _) if std::mem::take(&mut faults.fail_flush) => {
+                Some((IoError::from_errno(Operation::Flush, 5), true))
+            }
             _ => None,
         }
     }
@@ -142,7 +151,13 @@ impl IoBackend for Faulty {
                 completion.result = Err(errors.swap_remove(at).1);
             }
             let kind = completion.token >> 56;
-            if faults.hold_frames && kind == FRAME || faults.hold_reads && kind == READ {
+            let held = match kind {
+                FRAME => faults.hold_frames,
+                READ => faults.hold_reads,
+                FLUSH => faults.hold_flushes,
+                _ => false,
+            };
+            if held {
                 faults.held.push_back(completion);
             } else {
                 done.push(completion);

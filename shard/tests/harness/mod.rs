@@ -10,7 +10,7 @@ use diatreme_shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
 use diatreme_shard::wire::{Done, Failure, ReadRecords, Reply, Request};
 use diatreme_shard::{ClientPort, Control, Progress, Shard, ShardPort, port};
 use iobackend::{Arena, BackendConfig, IoBackend, Mode};
-use kernel::{Kernel, Limits, RecordKind, ReplayedRecord, StreamId, StreamSummary, TenantId};
+use kernel::{Durability, Kernel, Level, Limits, RecordKind, ReplayedRecord, StreamId, StreamSummary, TenantId};
 use log::format::segment::{Base, log_directory};
 use log::limits::{ARENA_BYTES, SEGMENT_BYTES_MIN};
 use log::{Log, LogBuffers, LogConfig, SCAN_BUFFER_BYTES, StreamStart, scan_buffer};
@@ -28,13 +28,13 @@ pub const TENANT: &str = "tenant";
 /// How a rig is opened.
 #[derive(Clone, Copy)]
 pub struct Options {
-    pub durable: bool,
+    pub durability: Durability,
     pub frame_cap: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { durable: true, frame_cap: 1 << 20 }
+        Options { durability: Durability::NATURAL, frame_cap: 1 << 20 }
     }
 }
 
@@ -103,7 +103,6 @@ impl Rig {
             incarnation: [INCARNATION.fetch_add(1, Ordering::Relaxed); 16],
             segment_bytes: SEGMENT_BYTES_MIN,
             frame_cap: options.frame_cap,
-            durable: options.durable,
         };
         let faults = Rc::default();
         let backend = Faulty::new(backend, Rc::clone(&faults));
@@ -117,7 +116,7 @@ impl Rig {
             log.add_stream(slot, start.unwrap_or_else(|| StreamStart::new(key.0, key.1)));
         }
         let (inbox, messages) = spsc::ring(2048);
-        Rig { shard: Shard::new(kernel, log, messages, options.durable), faults, inbox, now }
+        Rig { shard: Shard::new(kernel, log, messages, options.durability), faults, inbox, now }
     }
 
     /// A new client, attached with the next turn.
@@ -236,7 +235,12 @@ impl Client {
 }
 
 pub fn append<'a>(stream: StreamId, records: &'a [&'a [u8]]) -> Request<'a> {
-    Request::Append { tenant: tenant(), stream, expected: None, records }
+    append_at(stream, None, records)
+}
+
+/// An append that asks for a level.
+pub fn append_at<'a>(stream: StreamId, level: Option<Level>, records: &'a [&'a [u8]]) -> Request<'a> {
+    Request::Append { tenant: tenant(), stream, expected: None, level, records }
 }
 
 pub fn read(stream: StreamId, from: u64, records_max: u32) -> Request<'static> {
@@ -246,7 +250,7 @@ pub fn read(stream: StreamId, from: u64, records_max: u32) -> Request<'static> {
 /// The offset that an append was given, durably.
 pub fn appended(answer: &Answer) -> u64 {
     match answer.outcome {
-        Ok(Done::Appended { first, durable: true, .. }) => first,
+        Ok(Done::Appended { first, level: Level::Strict, .. }) => first,
         other => panic!("{other:?} to an append"),
     }
 }
