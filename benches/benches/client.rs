@@ -48,7 +48,7 @@ fn round_trip(criterion: &mut Criterion) {
     group.bench_function("append", |bencher| {
         bencher.iter(|| {
             let appended = client.append(&stream, &PAYLOAD).unwrap_or_else(|error| panic!("{error}"));
-            assert!(appended.durable);
+            assert!(appended.is_durable());
         });
     });
     group.bench_function(format!("append, window {WINDOW}"), |bencher| {

@@ -2,7 +2,7 @@
 
 use crate::writer::{START_NS, begin_log};
 use crate::{InstantBackend, PAYLOAD_BYTES, log_buffers};
-use kernel::{Kernel, Limits, StreamId, TenantId};
+use kernel::{Durability, Kernel, Limits, StreamId, TenantId};
 use shard::limits::{HOLD_MAX_NS, IN_FLIGHT_DEFAULT};
 use shard::wire::{Done, Request};
 use shard::{ClientPort, Control, Shard, port};
@@ -39,7 +39,7 @@ impl ShardLoad {
         let (mut inbox, messages) = spsc::ring(1);
         assert!(inbox.try_push(Control::Attach(Box::new(end))).is_ok(), "an empty ring has room");
         let mut load = ShardLoad {
-            shard: Shard::new(Kernel::new(Limits::default()), log, messages, true),
+            shard: Shard::new(Kernel::new(Limits::default()), log, messages, Durability::NATURAL),
             client,
             streams: Vec::new(),
             payload: [0x5a; PAYLOAD_BYTES],

@@ -14,7 +14,7 @@ pub(crate) fn embed(directory: &std::path::Path) -> Result<(), Box<dyn std::erro
     let mut client = engine.client();
     let stream = client.ensure_stream("acme", "audit")?;
     let appended = client.append(&stream, b"user 7 logged in")?;
-    println!("offset {}, durable: {}", appended.first, appended.durable);
+    println!("offset {}, level {}", appended.first, appended.level);
     let mut next = 0;
     while next <= appended.first {
         for record in client.read(&stream, next, 100)? {

@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::hosted::ShardSeat;
 use crate::{OpenError, cores};
 use iobackend::{DurableWrite, Mode};
-use kernel::{Limits, TenantId};
+use kernel::{Durability, Limits, TenantId};
 use log::LogConfig;
 use log::format::manifest::LOGS_MAX;
 use log::limits::SEGMENT_BYTES_DEFAULT;
@@ -13,17 +13,6 @@ use router::Placement;
 use shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// What an answer to an append promises.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// The records are flushed before the answer leaves: they survive the loss of power.
-    #[default]
-    Strict,
-    /// The records are in the open frame. They are written soon, and flushed when a segment is full or the engine
-    /// closes: a crash may lose them. For measurement, and for data that can be had again.
-    None,
-}
 
 /// What a shard's thread does while its device writes and it has nothing else to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +79,7 @@ impl Builder {
             waiting: Waiting::Awake,
             backend: Mode::Auto,
             durable_write: DurableWrite::Dsync,
-            durability: Durability::Strict,
+            durability: Durability::NATURAL,
             frame_cap: FRAME_CAP_DEFAULT,
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             record_bytes_max: kernel::Limits::default().record_bytes_max,
@@ -135,7 +124,10 @@ impl Builder {
         self
     }
 
-    /// What an answer to an append promises.
+    /// What an answer to an append promises in tenants that have no policy of their own ([`Client::set_durability`]). It is this
+    /// opening's: no record says it. Without this: strict, with natural group commit.
+    ///
+    /// [`Client::set_durability`]: crate::Client::set_durability
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Builder {
         self.durability = durability;
@@ -222,6 +214,7 @@ impl Builder {
             ));
         }
         self.log_config(0, [0; 16], [0; 16]).check().map_err(OpenError::Config)?;
+        self.durability.check().map_err(|fault| OpenError::Config(fault.to_string()))?;
         if let Cores::List(list) = &self.cores
             && list.is_empty()
         {
@@ -233,14 +226,7 @@ impl Builder {
     }
 
     pub(crate) fn log_config(&self, log: u16, engine: [u8; 16], incarnation: [u8; 16]) -> LogConfig {
-        LogConfig {
-            log,
-            engine,
-            incarnation,
-            segment_bytes: self.segment_bytes,
-            frame_cap: self.frame_cap,
-            durable: self.durability == Durability::Strict,
-        }
+        LogConfig { log, engine, incarnation, segment_bytes: self.segment_bytes, frame_cap: self.frame_cap }
     }
 
     /// Calls `watch` from time to time while logs are recovered, from the threads that do it.

@@ -8,7 +8,7 @@
 use crate::engine::Shared;
 use crate::wait::{Bell, Patience};
 use crate::{CallError, OpenError};
-use kernel::{Listing, StreamId, TenantId};
+use kernel::{Durability, Level, Listing, StreamId, TenantId};
 use router::Placement;
 use shard::wire::{Done, ReadRecord, ReadRecords, Reply, Request};
 use shard::{ClientPort, Control};
@@ -60,8 +60,25 @@ pub struct Appended {
     pub count: u32,
     /// Their timestamp, nanoseconds since 1970.
     pub timestamp: u64,
+    /// The level that was reached when the answer left: what was asked for, or more.
+    pub level: Level,
+}
+
+impl Appended {
     /// Whether they were flushed before the answer left.
-    pub durable: bool,
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.level == Level::Strict
+    }
+}
+
+/// What an append asks for besides being appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AppendOptions {
+    /// The offset that its first record is to have; `None`: whichever is next.
+    pub expected: Option<u64>,
+    /// The level that the answer is to promise, which is not below the tenant's; `None`: the tenant's.
+    pub level: Option<Level>,
 }
 
 /// A record that was read.
@@ -211,7 +228,16 @@ impl Client {
         if known { stream.shard } else { self.placement.shard_of(stream.tenant.0) }
     }
 
-    /// Appends a record and waits until it is as durable as the engine promises.
+    /// Gives a tenant a policy of its own, from its next append on. It is kept over openings.
+    ///
+    /// # Errors
+    /// If there is no such tenant or the policy is impossible, and as any call.
+    pub fn set_durability(&mut self, tenant: &str, durability: Durability) -> Result<(), CallError> {
+        let id = TenantId::of_name(tenant);
+        self.call(id, &Request::SetDurability { tenant, durability }).map(|_| ())
+    }
+
+    /// Appends a record and waits until it is as durable as its tenant's policy promises.
     ///
     /// # Errors
     /// If the record is too large, the stream is deleted, and as any call.
@@ -229,12 +255,44 @@ impl Client {
         expected: Option<u64>,
         records: &[&[u8]],
     ) -> Result<Appended, CallError> {
-        let (tenant, stream_id) = (stream.tenant, stream.stream);
-        let request = Request::Append { tenant, stream: stream_id, expected, records };
-        match self.call(tenant, &request)?.0 {
-            Done::Appended { first, count, timestamp, durable } => Ok(Appended { first, count, timestamp, durable }),
+        self.append_with(stream, AppendOptions { expected, level: None }, records)
+    }
+
+    /// Appends records, all or none, with options, and waits until they are as durable as was asked.
+    ///
+    /// # Errors
+    /// If the level is below the tenant's, and as [`append_batch`](Self::append_batch).
+    pub fn append_with(
+        &mut self,
+        stream: &StreamRef,
+        options: AppendOptions,
+        records: &[&[u8]],
+    ) -> Result<Appended, CallError> {
+        match self.call(stream.tenant, &append_request(stream, options, records))?.0 {
+            Done::Appended { first, count, timestamp, level } => Ok(Appended { first, count, timestamp, level }),
             other => unreachable!("{other:?} to an append"),
         }
+    }
+
+    /// Waits until everything is flushed that was answered before, to whomever, by the shards that this client used.
+    ///
+    /// # Errors
+    /// [`Failure::ShardFailed`](crate::Failure::ShardFailed) if a log has failed before it was, and as any call.
+    pub fn sync(&mut self) -> Result<(), CallError> {
+        let used = (0..self.placement.shards()).filter(|&shard| self.ports[usize::from(shard)].is_some());
+        // All at once where there is room: they flush side by side.
+        let sent: Vec<_> =
+            used.collect::<Vec<_>>().into_iter().map(|shard| (shard, self.submit(shard, &Request::Sync))).collect();
+        let mut outcome = Ok(());
+        for (shard, token) in sent {
+            let synced = match token {
+                Ok(token) => self.wait_for(token, shard),
+                Err(CallError::QueueFull { .. }) => self.call_shard(shard, &Request::Sync),
+                Err(error) => Err(error),
+            };
+            outcome = outcome.and(synced.map(|_| ()));
+        }
+        outcome
     }
 
     /// Asks where a stream ends.
@@ -334,8 +392,29 @@ impl Client {
         expected: Option<u64>,
         records: &[&[u8]],
     ) -> Result<Token, CallError> {
-        let (tenant, stream_id) = (stream.tenant, stream.stream);
-        self.send(stream, &Request::Append { tenant, stream: stream_id, expected, records })
+        self.submit_append_with(stream, AppendOptions { expected, level: None }, records)
+    }
+
+    /// Sends an append with options, without waiting.
+    ///
+    /// # Errors
+    /// As [`submit_append`](Self::submit_append).
+    #[inline]
+    pub fn submit_append_with(
+        &mut self,
+        stream: &StreamRef,
+        options: AppendOptions,
+        records: &[&[u8]],
+    ) -> Result<Token, CallError> {
+        self.send(stream, &append_request(stream, options, records))
+    }
+
+    /// Sends a wish to have everything flushed that was answered before by the shard where a stream lives, without waiting.
+    ///
+    /// # Errors
+    /// As [`submit_append`](Self::submit_append).
+    pub fn submit_sync(&mut self, stream: &StreamRef) -> Result<Token, CallError> {
+        self.send(stream, &Request::Sync)
     }
 
     /// Sends a read without waiting.
@@ -550,6 +629,12 @@ impl Client {
     }
 }
 
+#[inline]
+fn append_request<'a>(stream: &StreamRef, options: AppendOptions, records: &'a [&'a [u8]]) -> Request<'a> {
+    let AppendOptions { expected, level } = options;
+    Request::Append { tenant: stream.tenant, stream: stream.stream, expected, level, records }
+}
+
 fn read_request(stream: &StreamRef, from: u64, records_max: u32) -> Request<'static> {
     let bytes_max = shard::limits::READ_BYTES_MAX;
     Request::Read { tenant: stream.tenant, stream: stream.stream, from, records_max, bytes_max }
@@ -631,8 +716,8 @@ impl Port {
 #[inline]
 fn completion(token: u64, outcome: Result<Done, CallError>, data: &[u8]) -> Completion<'_> {
     let result = outcome.map(|done| match done {
-        Done::Appended { first, count, timestamp, durable } => {
-            Outcome::Appended(Appended { first, count, timestamp, durable })
+        Done::Appended { first, count, timestamp, level } => {
+            Outcome::Appended(Appended { first, count, timestamp, level })
         }
         Done::Head { next, timestamp } => Outcome::Head(Head { next, timestamp }),
         Done::Read { next, .. } => Outcome::Records { records: ReadRecords::new(data), next },

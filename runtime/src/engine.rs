@@ -311,7 +311,8 @@ impl<'a> Starting<'a> {
         self.commons.push(Arc::clone(&common));
         self.inboxes.push((tx, Arc::clone(&bell)));
         let (backend, waiting) = (self.backend(), self.settings.waiting);
-        let plan = Plan { shard: at as u16, cpu, backend, log, log_start, state };
+        let durability = self.settings.durability;
+        let plan = Plan { shard: at as u16, cpu, backend, log, log_start, state, durability };
         let (door, lock) = (Door(common), Arc::clone(&self.lock));
         Start { door, inbox: rx.into(), bell, shared_cpu, waiting, plan, lock }
     }

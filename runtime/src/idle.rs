@@ -49,17 +49,18 @@ impl Idle {
             return Rest::None;
         }
         let idle_ns = now.saturating_sub(*self.since.get_or_insert(now));
+        let timeout = progress.wake_at.map(|at| Duration::from_nanos(at.saturating_sub(now)));
         if progress.in_flight {
             let yield_ns = match self.waiting {
                 Waiting::Awake => YIELD_NS,
                 Waiting::Asleep => YIELD_BEFORE_SLEEP_NS,
             };
-            return if idle_ns < yield_ns { Rest::Yield } else { Rest::Park(None) };
+            return if idle_ns < yield_ns { Rest::Yield } else { Rest::Park(timeout) };
         }
         if idle_ns < SPIN_NS {
             return if self.shared { Rest::Yield } else { Rest::Spin };
         }
-        Rest::Park(progress.wake_at.map(|at| Duration::from_nanos(at.saturating_sub(now))))
+        Rest::Park(timeout)
     }
 }
 
@@ -80,6 +81,15 @@ mod tests {
         let worked = Progress { worked: true, ..NOTHING };
         assert_eq!(idle.rest(worked, 50_000), Rest::None);
         assert_eq!(idle.rest(NOTHING, 60_000), Rest::Spin, "idleness begins anew");
+    }
+
+    /// What is due was slept through while an operation that takes long was in flight.
+    #[test]
+    fn what_is_due_is_not_slept_through_because_of_io() {
+        let mut idle = Idle::new(false, Waiting::Asleep);
+        let due = Progress { wake_at: Some(50_000), ..WRITING };
+        assert_eq!(idle.rest(due, 0), Rest::Yield);
+        assert_eq!(idle.rest(due, 20_000), Rest::Park(Some(Duration::from_nanos(30_000))));
     }
 
     #[test]

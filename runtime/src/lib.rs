@@ -9,7 +9,7 @@
 //! let mut client = engine.client();
 //! let stream = client.ensure_stream("acme", "audit")?;
 //! let appended = client.append(&stream, b"a record")?;
-//! assert!(appended.durable);
+//! assert!(appended.is_durable());
 //! let records = client.read(&stream, appended.first, 10)?;
 //! assert_eq!(records[0].payload, b"a record");
 //! drop(client);
@@ -18,7 +18,8 @@
 //! ```
 //!
 //! An [`Engine`] owns a data directory and its shards, each a thread pinned to a core. A [`Client`] is one thread's way to them.
-//! What an answer promises is the engine's [`Durability`]; what is on the disk stands in `docs/format.md`.
+//! What an answer promises is the tenant's [`Durability`], or the engine's (`docs/durability.md`); what is on the disk stands in
+//! `docs/format.md`.
 #![forbid(unsafe_code)]
 
 mod builder;
@@ -34,8 +35,8 @@ mod place;
 mod shard_thread;
 mod wait;
 
-pub use builder::{Builder, Cores, Durability, FRAME_CAP_DEFAULT, Waiting};
-pub use client::{Appended, Client, Completion, Head, Named, Outcome, Record, StreamRef, Token};
+pub use builder::{Builder, Cores, FRAME_CAP_DEFAULT, Waiting};
+pub use client::{AppendOptions, Appended, Client, Completion, Head, Named, Outcome, Record, StreamRef, Token};
 pub use engine::{Engine, ShardReport, StartReport};
 pub use error::{CallError, OpenError};
 pub use hosted::{HostedShard, ShardSeat};
@@ -48,6 +49,8 @@ struct Readme;
 
 /// The choice of an I/O backend, what was chosen, and why it refuses.
 pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
+/// What answers promise.
+pub use kernel::{Durability, Level, PolicyFault, SyncPolicy};
 /// Ids, and why the state machine refuses.
 pub use kernel::{Refusal, StreamId, TenantId};
 /// Where time goes, with the feature `timing`.

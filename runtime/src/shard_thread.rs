@@ -6,7 +6,7 @@ use crate::idle::{Idle, Rest};
 use crate::lock::DirectoryLock;
 use crate::{OpenError, Waiting, cores};
 use iobackend::{Arena, Backend, BackendConfig, BackendInfo, IoBackend, Waker};
-use kernel::Kernel;
+use kernel::{Durability, Kernel};
 use log::format::segment::Base;
 use log::limits::{ARENA_BYTES, FILE_SLOTS, IO_DEPTH};
 use log::{Log, LogBuffers, LogConfig, LogError, LogStart};
@@ -43,6 +43,7 @@ pub(crate) struct Plan {
     pub(crate) log: LogConfig,
     pub(crate) log_start: LogStart,
     pub(crate) state: ShardState,
+    pub(crate) durability: Durability,
 }
 
 /// What the engine and a shard's thread share.
@@ -128,9 +129,9 @@ impl Host {
         let _set_once = start.door.0.host.set(std::thread::current().id());
         let clock = Clock::start();
         // If it fails, the rest of the start is dropped in its order.
-        let Built { kernel, log, durable, ready } = build(start.plan, &start.door.0, clock)?;
+        let Built { kernel, log, durability, ready } = build(start.plan, &start.door.0, clock)?;
         let Start { door, inbox, bell, shared_cpu, waiting, lock, .. } = start;
-        let shard = Shard::new(kernel, log, inbox, durable);
+        let shard = Shard::new(kernel, log, inbox, durability);
         let (idle, now) = (Idle::new(shared_cpu, waiting), clock.now());
         Ok((Host { door, shard, bell, clock, idle, now, stored_at: now, lock }, ready))
     }
@@ -205,12 +206,12 @@ fn store_stats(common: &Common, stats: ShardStats) {
 struct Built {
     kernel: Kernel,
     log: Log<Backend>,
-    durable: bool,
+    durability: Durability,
     ready: Ready,
 }
 
 fn build(plan: Plan, common: &Common, clock: Clock) -> Result<Built, OpenError> {
-    let Plan { shard, cpu, backend, log, log_start, state } = plan;
+    let Plan { shard, cpu, backend, log, log_start, state, durability } = plan;
     if let Some(cpu) = cpu {
         cores::pin(cpu).map_err(|allowed| OpenError::Pin { shard, cpu, allowed })?;
     }
@@ -224,12 +225,11 @@ fn build(plan: Plan, common: &Common, clock: Clock) -> Result<Built, OpenError> 
     let backend = iobackend::open(&config, &arena)?;
     let ready = Ready { info: backend.info().clone(), ring_fd: ring_fd(&backend) };
     let _set_once = common.waker.set(backend.waker());
-    let durable = log.durable;
     let mut log = Log::open(backend, buffers, log, log_start, clock.now())?;
     for (slot, stream) in state.streams.into_iter().enumerate() {
         log.add_stream(slot as u32, stream);
     }
-    Ok(Built { kernel: state.kernel, log, durable, ready })
+    Ok(Built { kernel: state.kernel, log, durability, ready })
 }
 
 #[cfg(target_os = "linux")]

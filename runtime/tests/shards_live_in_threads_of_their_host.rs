@@ -69,7 +69,7 @@ fn a_client_in_the_shards_own_thread_is_served_between_turns() {
         let progress = shard.turn();
         let taken = client.poll(|answer| match answer.result.unwrap() {
             Outcome::Appended(appended) => {
-                assert!(appended.durable);
+                assert!(appended.is_durable());
                 assert_eq!(appended.first, next);
                 next += 1;
             }

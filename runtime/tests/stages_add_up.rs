@@ -57,7 +57,7 @@ fn latency_ns(stages: &StageStats) -> u64 {
 
 #[test]
 fn the_stages_of_appends_are_within_what_the_client_saw() {
-    let seen = run(Durability::Strict, 64);
+    let seen = run(Durability::NATURAL, 64);
     let stages = seen.stages();
     for stage in Stage::ALL {
         let time = stages.latency(stage);
@@ -81,7 +81,7 @@ fn the_stages_of_appends_are_within_what_the_client_saw() {
 
 #[test]
 fn the_steps_of_a_shard_are_within_its_time() {
-    let seen = run(Durability::Strict, 1024);
+    let seen = run(Durability::NATURAL, 1024);
     let stages = seen.stages();
     for step in Step::ALL.into_iter().filter(|step| *step != Step::Read) {
         assert!(stages.busy_ns(step) > 0, "{step:?}");
@@ -94,7 +94,7 @@ fn the_steps_of_a_shard_are_within_its_time() {
 
 #[test]
 fn an_answer_that_waits_for_no_frame_is_in_no_stage_of_one() {
-    let seen = run(Durability::None, 64);
+    let seen = run(Durability::Memory, 64);
     let stages = seen.stages();
     for stage in [Stage::Fill, Stage::Submit, Stage::Device] {
         assert_eq!(stages.latency(stage).requests, 0, "{stage:?}");

@@ -89,7 +89,7 @@ fn pipeline(mut client: Client, stream: &StreamRef, cell: &Cell<'_>) -> Result<T
 fn check(answer: &Completion<'_>, sent: Option<(u64, Instant)>, cell: &Cell<'_>) -> Result<Instant, Failure> {
     match (&answer.result, sent) {
         (Ok(Outcome::Appended(appended)), Some((first, at)))
-            if appended.durable && appended.first == first && appended.count as usize == cell.batch =>
+            if appended.is_durable() && appended.first == first && appended.count as usize == cell.batch =>
         {
             Ok(at)
         }
@@ -114,7 +114,7 @@ mod tests {
         let stream = client.ensure_stream("peers", "appends").unwrap();
         let before = Calls::now();
         for _ in 0..100 {
-            assert!(client.append(&stream, b"a record").unwrap().durable);
+            assert!(client.append(&stream, b"a record").unwrap().is_durable());
         }
         let flushes = Calls::now().since(before).flushes();
         drop(client);
