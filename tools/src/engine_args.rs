@@ -115,34 +115,6 @@ impl From<BackendArg> for Mode {
     }
 }
 
-/// The value of `--durability`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DurabilityArg {
-    /// Records are flushed to the device before they are acknowledged.
-    Strict,
-    /// Records are acknowledged before they are written; a crash may lose them.
-    None,
-}
-
-impl DurabilityArg {
-    /// As reports name it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            DurabilityArg::Strict => "strict",
-            DurabilityArg::None => "none",
-        }
-    }
-}
-
-impl From<DurabilityArg> for diatreme::Durability {
-    fn from(arg: DurabilityArg) -> diatreme::Durability {
-        match arg {
-            DurabilityArg::Strict => diatreme::Durability::Strict,
-            DurabilityArg::None => diatreme::Durability::None,
-        }
-    }
-}
-
 /// The value of `--durable-write`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DurableWriteArg {

@@ -3,7 +3,8 @@
 //! What must stay true: the records that are acknowledged are the first lines of the input, without a gap, also when
 //! a later one fails. So each append names the offset that it expects, and after a failure those behind it are refused.
 
-use crate::engine_args::{DurabilityArg, EngineArgs, open, parse_name};
+use crate::durability::DurabilityArg;
+use crate::engine_args::{EngineArgs, open, parse_name};
 use crate::failure::Failure;
 use crate::input::{self, Line, Lines};
 use crate::output;
@@ -50,8 +51,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     stream: String,
 
-    /// What an acknowledgement promises.
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = DurabilityArg::Strict)]
+    /// What an acknowledgement promises, if the tenant has no policy of its own: memory, buffered[:INTERVAL,RECORDS], or
+    /// strict[:every-record|:every-batch|:group:DELAY].
+    #[arg(long, value_name = "POLICY", default_value = "strict")]
     durability: DurabilityArg,
 
     /// Records in flight at once.
@@ -76,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (mut lines, len) = Lines::open(&args.file, args.record_bytes_max as usize).map_err(unreadable)?;
     let report = Report::open(args.json.as_deref())?;
     let told = Report::open(args.acknowledged.as_deref())?;
-    let settings = args.engine.builder().durability(args.durability.into()).record_bytes_max(args.record_bytes_max);
+    let settings = args.engine.builder().durability(args.durability.0).record_bytes_max(args.record_bytes_max);
     let engine = open(&args.engine, settings)?;
     let mut appender = Appender::new(&engine, args, told)?;
     let bar = len.map_or_else(progress::spinner, progress::bar);
@@ -129,7 +131,7 @@ struct Done<'a> {
     records_per_second: f64,
     first_offset: Option<u64>,
     last_offset: Option<u64>,
-    durability: &'static str,
+    durability: String,
     error: Option<&'a str>,
 }
 

@@ -8,6 +8,7 @@ mod bench;
 mod demo;
 mod directory;
 mod doctor;
+mod durability;
 mod engine_args;
 mod failure;
 mod floor;

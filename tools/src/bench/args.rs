@@ -2,7 +2,8 @@
 
 use super::document::{Arrivals, Config};
 use super::payload::Payloads;
-use crate::engine_args::{BackendArg, CoresArg, DurabilityArg, DurableWriteArg, WaitingArg};
+use crate::durability::DurabilityArg;
+use crate::engine_args::{BackendArg, CoresArg, DurableWriteArg, WaitingArg};
 use crate::failure::Failure;
 use clap::{Args as ClapArgs, ValueEnum};
 use diatreme::{Builder, Cores, Engine, FRAME_CAP_DEFAULT};
@@ -140,8 +141,9 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) shards: u16,
 
-    /// What an acknowledgement promises.
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = DurabilityArg::Strict)]
+    /// What an acknowledgement promises: memory, buffered[:INTERVAL,RECORDS], or
+    /// strict[:every-record|:every-batch|:group:DELAY].
+    #[arg(long, value_name = "POLICY", default_value = "strict")]
     pub(crate) durability: DurabilityArg,
 
     /// How io_uring makes a write durable.
@@ -247,7 +249,7 @@ impl LoadArgs {
                 _ => 8192,
             }),
             inside: self.inside,
-            durability: self.durability.name().into(),
+            durability: self.durability.name(),
             durable_write: self.durable_write.name().into(),
             waiting: self.waiting.name().into(),
             frame_cap_bytes: self.frame_cap,
@@ -306,7 +308,7 @@ impl LoadArgs {
             .shards(self.shards)
             .cores(self.cores.0.clone())
             .backend(self.backend.into())
-            .durability(self.durability.into())
+            .durability(self.durability.0)
             .durable_write(self.durable_write.into())
             .waiting(self.waiting.into())
             .frame_cap(self.frame_cap);

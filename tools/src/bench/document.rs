@@ -79,7 +79,7 @@ pub(crate) struct Config {
     pub(crate) window: u32,
     /// The clients run in the shards' own threads.
     pub(crate) inside: bool,
-    /// `strict` or `none`.
+    /// A policy, as `--durability` takes it: `strict`, `memory`, `buffered:10ms,65536`, … (`none` in reports of old).
     pub(crate) durability: String,
     /// `dsync` or `linked`.
     pub(crate) durable_write: String,
@@ -195,6 +195,14 @@ pub(crate) struct Commits {
     pub(crate) frame_bytes_mean: f64,
     /// Frames, paddings and headers included.
     pub(crate) log_bytes_per_sec: f64,
+    /// Flushes of frames that were written without one.
+    #[serde(default)]
+    pub(crate) flushes: u64,
+    /// The loss window: the most records of a shard that were answered and not flushed, and the longest that one was not.
+    #[serde(default)]
+    pub(crate) unflushed_records_max: u64,
+    #[serde(default)]
+    pub(crate) unflushed_ns_max: u64,
 }
 
 /// What one shard did.

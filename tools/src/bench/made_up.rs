@@ -70,6 +70,9 @@ pub(crate) fn run(records_per_sec: f64) -> Run {
             records_per_commit: 400.0,
             frame_bytes_mean: 61_440.0,
             log_bytes_per_sec: 6e8,
+            flushes: 0,
+            unflushed_records_max: 0,
+            unflushed_ns_max: 0,
         },
         shards: vec![ShardCounts {
             requests: 1000,

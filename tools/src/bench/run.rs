@@ -9,6 +9,7 @@ use super::payload::Payloads;
 use super::sender::Work;
 use super::stages;
 use super::watch::Watcher;
+use crate::durability::is_strict;
 use crate::failure::Failure;
 use crate::floor::chain::chain;
 use crate::floor::device::{DeviceFloor, How, device};
@@ -190,7 +191,7 @@ impl Bench<'_> {
 
     fn floors_of_a_core(&self, directory: &Path, loaded: &Loaded, commits: &Commits) -> Result<Floors, Failure> {
         let mut floors = Floors::default();
-        if self.config.durability == "strict" && commits.commits > 0 {
+        if is_strict(&self.config.durability) && commits.commits > 0 {
             let (frame_bytes, depth) = (loaded.frame_bytes(), self.depth(loaded, commits));
             // Alone in the device a write is fastest: what latency is set beside must not be slower for the company that it had.
             let alone = (depth > 1).then_some((How::Dsync, 1));
@@ -220,7 +221,7 @@ impl Bench<'_> {
     /// ways, the latency beside the lowest of each quantile.
     fn ratio(&self, loaded: &Loaded, commits: &Commits, floors: &Floors) -> Option<Ratio> {
         let part = loaded.parts.first().filter(|_| loaded.parts.len() == 1 && self.config.read_percent == 0)?;
-        if floors.device.is_empty() && self.config.durability == "strict" {
+        if floors.device.is_empty() && is_strict(&self.config.durability) {
             // The tighter floor may be the one that could not be measured.
             return None;
         }
@@ -274,6 +275,7 @@ impl Loaded {
     /// Over the whole opening, the warm-up included.
     pub(crate) fn commits(&self) -> Commits {
         let sum = |of: fn(&ShardStats) -> u64| self.stats.iter().map(of).sum::<u64>();
+        let most = |of: fn(&ShardStats) -> u64| self.stats.iter().map(of).max().unwrap_or(0);
         let (frames, records) = (sum(|shard| shard.log.frames), sum(|shard| shard.log.records));
         let bytes = sum(|shard| shard.log.frame_bytes);
         let appended: f64 = self.parts.iter().filter(|part| part.name != "read").map(|part| part.records_per_sec).sum();
@@ -282,6 +284,9 @@ impl Loaded {
             records_per_commit: records as f64 / frames.max(1) as f64,
             frame_bytes_mean: bytes as f64 / frames.max(1) as f64,
             log_bytes_per_sec: bytes as f64 / records.max(1) as f64 * appended,
+            flushes: sum(|shard| shard.log.flushes),
+            unflushed_records_max: most(|shard| shard.log.unflushed_records_max),
+            unflushed_ns_max: most(|shard| shard.log.unflushed_ns_max),
         }
     }
 

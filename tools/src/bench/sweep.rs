@@ -4,6 +4,7 @@ use super::args::{LoadArgs, Scenario};
 use super::document::{Arrivals, Document, Point, Sweep};
 use super::outputs::{OutputArgs, Outputs};
 use super::run::Bench;
+use crate::durability::is_strict;
 use crate::failure::Failure;
 use crate::floor::device::{How, device};
 use crate::interrupt;
@@ -117,7 +118,7 @@ impl Sweeping<'_, '_> {
         // Without io_uring the engine writes plainly; and where nothing can be measured, nothing is said.
         let floors =
             [How::Dsync, How::Plain].map(|how| device(self.directory, how, frame_bytes, 1, Duration::from_secs(1)));
-        let floor = floors.into_iter().find_map(Result::ok).filter(|_| self.bench.config.durability == "strict");
+        let floor = floors.into_iter().find_map(Result::ok).filter(|_| is_strict(&self.bench.config.durability));
         sweep.p99_at_half_of_device = floor.as_ref().map(|floor| point.p99_ns as f64 / floor.p99_ns.max(1) as f64);
         sweep.device_at_half = floor;
         sweep.pauses = self.bench.pauses()?;

@@ -118,7 +118,7 @@ fn another_experiment_is_named() {
     b.config.clients = 4;
     b.config.window = 1;
     b.config.inside = true;
-    b.config.durability = "none".into();
+    b.config.durability = "memory".into();
     b.config.durable_write = "linked".into();
     b.config.frame_cap_bytes = 4096;
     assert_eq!(
@@ -137,7 +137,7 @@ fn another_experiment_is_named() {
             "clients (1 against 4)",
             "window (8192 against 1)",
             "clients inside the shards (no against yes)",
-            "durability (strict against none)",
+            "durability (strict against memory)",
             "durable write (dsync against linked)",
             "frame cap (1048576 against 4096)",
         ]

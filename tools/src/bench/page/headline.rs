@@ -3,6 +3,7 @@
 use super::rate_unit;
 use super::text::{bytes_per_sec, date, escaped, latency, number, percent, seconds, times};
 use crate::bench::document::{Arrivals, Config, Document, Part, Queue, Run, Sweep};
+use crate::durability::is_strict;
 use crate::table::{count, grouped};
 use std::fmt::Write;
 
@@ -105,7 +106,7 @@ fn unpinned(document: &Document) -> Option<String> {
 
 fn no_floor(document: &Document) -> Option<String> {
     let run = document.median_run()?;
-    let durable = document.config.durability != "none";
+    let durable = is_strict(&document.config.durability);
     let missing = run.floors.device_missing.join("; ");
     match (run.ratio.is_some(), run.floors.device.is_empty()) {
         (false, true) if durable && !missing.is_empty() => {

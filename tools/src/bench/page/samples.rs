@@ -123,6 +123,9 @@ pub(super) fn run(parts: Vec<Part>, median_ns: f64, growth: f64) -> Run {
             records_per_commit: 512.4,
             frame_bytes_mean: 69_017.0,
             log_bytes_per_sec: 541e6,
+            flushes: 0,
+            unflushed_records_max: 0,
+            unflushed_ns_max: 0,
         },
         shards: vec![shard(1.0), shard(1.13)],
         floors: Floors {

@@ -114,13 +114,22 @@ fn log(run: &Run) -> String {
     if commits.commits == 0 {
         return String::new();
     }
-    let row = vec![
+    let mut row = vec![
         grouped(commits.commits),
         number(commits.records_per_commit),
         bytes(commits.frame_bytes_mean),
         bytes_per_sec(commits.log_bytes_per_sec),
     ];
-    table("Log, over all shards", "", &["commits", "records a commit", "frame, mean", "log"], &[row])
+    let mut titles = vec!["commits", "records a commit", "frame, mean", "log"];
+    if commits.unflushed_records_max > 0 {
+        titles.extend(["flushes", "unflushed, most records", "unflushed, longest"]);
+        row.extend([
+            grouped(commits.flushes),
+            grouped(commits.unflushed_records_max),
+            latency(commits.unflushed_ns_max as f64),
+        ]);
+    }
+    table("Log, over all shards", "", &titles, &[row])
 }
 
 fn shards(shards: &[ShardCounts], config: &Config) -> String {

@@ -178,6 +178,17 @@ fn commits(page: &mut Page, run: &Run) {
             ),
         );
     }
+    if commits.unflushed_records_max > 0 {
+        page.line(
+            "at stake",
+            &format!(
+                "at most {} records, and for {} ms, that were answered and not flushed; {} flushes",
+                grouped(commits.unflushed_records_max),
+                digits(commits.unflushed_ns_max as f64 / 1e6),
+                grouped(commits.flushes)
+            ),
+        );
+    }
 }
 
 fn shards(page: &mut Page, document: &Document, shards: &[ShardCounts]) {
