@@ -152,7 +152,7 @@ impl Kernel {
     ///
     /// # Errors
     /// Why it is refused, and what that was seen from.
-    #[inline]
+    #[inline(always)]
     pub fn admit(
         &mut self,
         tenant: TenantId,
@@ -184,7 +184,7 @@ impl Kernel {
     }
 
     /// Numbers the records of an append that was [admitted](Self::admit) last. Nothing fails any more.
-    #[inline]
+    #[inline(always)]
     pub fn extend(&mut self, slot: StreamSlot, records: &Records<'_>, now: u64) -> Extent {
         self.tables.extend(slot, records.count(), now)
     }

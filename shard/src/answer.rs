@@ -104,7 +104,7 @@ impl<B: IoBackend> Shard<B> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn hand_out(&mut self, port: u32, answer: Answer) {
         let Some(Some(Attached { client, .. })) = self.ports.get_mut(port as usize) else {
             unreachable!("a port is kept while answers are owed to it");

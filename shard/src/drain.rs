@@ -4,7 +4,10 @@ use crate::answer::{After, Answer};
 use crate::limits::{BATCH_BYTES, BATCH_REQUESTS, READ_BYTES_MAX, TURN_BYTES, TURN_REQUESTS};
 use crate::read::QueuedRead;
 use crate::shard::{Attached, Client, Shard};
-use crate::wire::{Append, Decoded, Done, Failure, Named, Reply, decode, log_bytes, stamp, token};
+use crate::wire::{
+    Append, Decoded, Done, Failure, Named, Reply, append_bytes, decode, decode_append, is_append, log_bytes, stamp,
+    token,
+};
 use iobackend::IoBackend;
 use kernel::{
     Admitted, Command, Extent, Level, Payload, RecordEffect, RecordKind, Records, Refusal, ReplyEffect, Seen,
@@ -159,8 +162,20 @@ impl<B: IoBackend> Shard<B> {
         if client.page.is_some() {
             return self.take_page(client, message);
         }
+        if !is_append(message) {
+            return self.take_other(client, message, now);
+        }
+        match decode_append(message) {
+            Ok(append) => self.append(client, append, message, now),
+            Err(refusal) => {
+                self.reply(client, message, After::Nothing, Err(Failure::Refused(refusal)));
+                Ok(())
+            }
+        }
+    }
+
+    fn take_other(&mut self, client: &mut Client, message: &[u8], now: u64) -> Result<(), End> {
         match decode(message) {
-            Ok(Decoded::Append(append)) => self.append(client, &append, message, now),
             Ok(Decoded::Command(command, named)) => self.apply(client, &command, named, message, now),
             Ok(Decoded::Sync) => {
                 self.sync(client, message);
@@ -175,30 +190,30 @@ impl<B: IoBackend> Shard<B> {
 
     /// Appends records to a stream, if the log has room for them: from where they lie into the open frame.
     #[inline]
-    fn append(&mut self, client: &mut Client, append: &Append<'_>, message: &[u8], now: u64) -> Result<(), End> {
-        let &Append { tenant, stream, expected, asked, ref records } = append;
+    fn append(&mut self, client: &mut Client, append: Append<'_>, message: &[u8], now: u64) -> Result<(), End> {
+        let Append { tenant, stream, expected, asked, records } = append;
         // What is longer than any frame is longer than the kernel's limits too: it is refused.
-        let bytes = append.log_bytes();
+        let bytes = append_bytes(&records);
         if bytes <= REQUEST_RECORDS_BYTES_MAX {
             match self.log.room(bytes, 1, now) {
                 Room::Ready => {}
                 lacking => return self.without_room(lacking, client, message),
             }
         }
-        let Admitted { slot, natural } = match self.kernel.admit(tenant, stream, expected, asked, records) {
+        let Admitted { slot, natural } = match self.kernel.admit(tenant, stream, expected, asked, &records) {
             Ok(admitted) => admitted,
             Err(Seen { slot, answer }) => {
                 self.log.stages().applied();
                 self.log.stages().sealed();
-                let after = self.after_seen(slot, false);
+                let after = self.after_seen(slot, &Err(answer));
                 self.refuse(client, message, after, answer);
                 return Ok(());
             }
         };
         if !natural || asked.is_some() {
-            return self.append_under_policy(client, append, slot, message, now);
+            return self.append_under_policy(client, asked, records, slot, message, now);
         }
-        let first = self.seal_append(slot, records, now);
+        let first = self.seal_append(slot, &records, now);
         let (first, count, timestamp) = (first.offset, records.count(), first.timestamp);
         let after = After::Durable(self.log.sequence());
         self.reply(client, message, after, Ok(Done::Appended { first, count, timestamp, level: Level::Strict }));
@@ -253,9 +268,8 @@ impl<B: IoBackend> Shard<B> {
         let Some(&ReplyEffect { slot, outcome, .. }) = self.effects.replies.first() else {
             unreachable!("the kernel gives one reply for each command");
         };
-        let reads = matches!(outcome, Ok(kernel::Reply::Read { from, next, .. }) if from < next);
         let after = if self.effects.records.is_empty() {
-            self.after_seen(slot, reads)
+            self.after_seen(slot, &outcome)
         } else {
             After::Durable(self.log.sequence())
         };

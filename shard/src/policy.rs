@@ -5,33 +5,34 @@
 use crate::answer::{After, Answer, Pending};
 use crate::drain::End;
 use crate::shard::{Client, Shard};
-use crate::wire::{Append, Done};
+use crate::wire::{Done, append_bytes};
 use iobackend::IoBackend;
-use kernel::{Durability, Level, StreamSlot, SyncPolicy};
+use kernel::{Durability, Level, Records, Refusal, Reply, StreamSlot, SyncPolicy};
 use log::{Leave, Room, Wish};
 
 impl<B: IoBackend> Shard<B> {
-    /// Appends records that were admitted, as the tenant's policy has it, or as the operation asks.
+    /// Appends records that were admitted, as the tenant's policy has it, or as the operation asks. All is given by value: what it
+    /// would refer to had to be in memory on the common way too.
     #[cold]
     pub(crate) fn append_under_policy(
         &mut self,
         client: &mut Client,
-        append: &Append<'_>,
+        asked: Option<Level>,
+        records: Records<'_>,
         slot: StreamSlot,
         message: &[u8],
         now: u64,
     ) -> Result<(), End> {
         let (durability, _) = self.kernel.durability(slot);
-        let durability = append.asked.map_or(durability, |asked| durability.raised(asked));
+        let durability = asked.map_or(durability, |asked| durability.raised(asked));
         let alone = durability == Durability::Strict(SyncPolicy::EveryRecord);
         if alone {
-            match self.log.room_alone(append.log_bytes(), 1, now) {
+            match self.log.room_alone(append_bytes(&records), 1, now) {
                 Room::Ready => {}
                 lacking => return self.without_room(lacking, client, message),
             }
         }
-        let records = &append.records;
-        let first = self.seal_append(slot, records, now);
+        let first = self.seal_append(slot, &records, now);
         let frame = self.log.sequence();
         if let Some(wish) = wish(durability, now) {
             self.log.wish(records.count(), wish, now);
@@ -62,13 +63,15 @@ impl<B: IoBackend> Shard<B> {
         self.reply(client, message, after, Ok(Done::Synced));
     }
 
-    /// What an answer has to wait for that saw a stream's newest record, or that a read of it gives.
+    /// What an answer has to wait for that saw a stream's newest record.
     #[inline]
-    pub(crate) fn after_seen(&mut self, slot: Option<StreamSlot>, reads: bool) -> After {
-        let Some(slot) = slot else {
-            return After::Nothing;
-        };
-        self.undurable(slot).map_or(After::Nothing, |frame| self.after_undurable(slot, frame, reads))
+    pub(crate) fn after_seen(&mut self, slot: Option<StreamSlot>, outcome: &Result<Reply, Refusal>) -> After {
+        if let Some(slot) = slot
+            && let Some(frame) = self.undurable(slot)
+        {
+            return self.after_undurable(slot, frame, outcome);
+        }
+        After::Nothing
     }
 
     /// The frame of a stream's newest record, if it is not durable yet.
@@ -78,14 +81,15 @@ impl<B: IoBackend> Shard<B> {
         self.log.newest_frame(slot.0).filter(|&frame| frame >= durable)
     }
 
-    fn after_undurable(&mut self, slot: StreamSlot, frame: u64, reads: bool) -> After {
+    #[inline(never)]
+    fn after_undurable(&mut self, slot: StreamSlot, frame: u64, outcome: &Result<Reply, Refusal>) -> After {
         let (durability, catalog) = self.kernel.durability(slot);
         if durability.level() == Level::Strict || slot == catalog {
             // Its records may have been appended under another policy, and ask for no flush.
             self.log.want_durable(frame);
             return After::Durable(frame);
         }
-        if reads {
+        if matches!(outcome, Ok(Reply::Read { from, next, .. }) if from < next) {
             // It goes to the file.
             self.log.want_written(frame);
             return if frame < self.log.written() { After::Nothing } else { After::Written(frame) };

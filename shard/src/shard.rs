@@ -214,9 +214,8 @@ impl<B: IoBackend> Shard<B> {
         self.attach();
         let drained = self.drain(now);
         self.grouping.drained(drained.requests, drained.rings_empty, now);
-        let leave = self.log.leave();
-        if leave != Leave::Never && self.grouping.closes(self.log.open_bytes(), leave, self.log.frames_in_flight(), now)
-        {
+        let open_bytes = self.log.open_bytes();
+        if open_bytes > 0 && self.grouping.closes(open_bytes, self.log.leave(), self.log.frames_in_flight(), now) {
             self.log.submit(now);
         }
         let reaped = self.log.reap(now);
@@ -228,19 +227,40 @@ impl<B: IoBackend> Shard<B> {
         self.log.stages().read(read);
         let in_flight = self.log.in_flight() > 0;
         // Held open for a moment, with nothing in flight that would end a sleep.
-        let (leave, waits) = (self.log.leave(), self.log.frames_in_flight() == 0 && self.log.failure().is_none());
-        let (held, leave_at) = match leave {
-            Leave::At(at) if at > now => (false, waits.then_some(at)),
-            Leave::Never => (false, None),
-            _ => (waits, None),
-        };
-        // A mark that is due and was not written found no room: a full disk is asked again at the log's own pace.
-        let retry = |at| if at <= now { now.saturating_add(PREPARE_RETRY_NS) } else { at };
+        let waits = self.log.open_bytes() > 0 && self.log.frames_in_flight() == 0 && self.log.failure().is_none();
+        let leave_at = if waits { self.leave_at(now) } else { None };
+        let held = leave_at.is_some_and(|at| at <= now);
         Progress {
             worked: drained.requests > 0 || reaped || answered || read || held || self.log.has_work(),
             in_flight,
             blocked: drained.blocked && in_flight,
-            wake_at: [self.log.mark_at().map(retry), self.log.flush_due_at(), leave_at].into_iter().flatten().min(),
+            wake_at: if leave_at.is_none() && !self.log.has_unflushed() {
+                self.mark_at(now)
+            } else {
+                self.wake_at(leave_at.filter(|_| !held), now)
+            },
+        }
+    }
+
+    #[inline]
+    fn mark_at(&self, now: u64) -> Option<u64> {
+        // One that is due and was not written found no room: a full disk is asked again at the log's own pace.
+        self.log.mark_at().map(|at| if at <= now { now.saturating_add(PREPARE_RETRY_NS) } else { at })
+    }
+
+    /// When a turn is due if nothing comes, where other things than a mark are.
+    #[cold]
+    fn wake_at(&self, leave_at: Option<u64>, now: u64) -> Option<u64> {
+        [self.mark_at(now), self.log.flush_due_at(), leave_at].into_iter().flatten().min()
+    }
+
+    /// When the open frame may leave, as far as nothing but time keeps it; `None` if nobody asks for it to.
+    #[inline]
+    fn leave_at(&self, now: u64) -> Option<u64> {
+        match self.log.leave() {
+            Leave::Now | Leave::Grouped => Some(now),
+            Leave::At(at) => Some(at),
+            Leave::Never => None,
         }
     }
 

@@ -290,10 +290,9 @@ pub(crate) fn stamp(message: &[u8]) -> &[u8] {
     message.get(FIXED_BYTES..HEADER_BYTES).unwrap_or(&[])
 }
 
-/// A request, decoded where it lies.
+/// Any request but an append, decoded where it lies.
 pub(crate) enum Decoded<'a> {
-    Append(Append<'a>),
-    /// Any other command, and the name and id of its tenant if it goes by the name.
+    /// A command, and the name and id of its tenant if it goes by the name.
     Command(Command<'a>, Named<'a>),
     /// A wish to have all flushed, which is no business of the kernel's.
     Sync,
@@ -310,7 +309,23 @@ pub(crate) struct Append<'a> {
 
 pub(crate) type Named<'a> = Option<(&'a str, TenantId)>;
 
-/// Decodes a request where it lies.
+/// Whether a request is an append, to be decoded as such.
+#[inline]
+pub(crate) fn is_append(message: &[u8]) -> bool {
+    message.get(20) == Some(&(Code::Append as u8))
+}
+
+/// Decodes an append where it lies.
+#[inline]
+pub(crate) fn decode_append(message: &[u8]) -> Result<Append<'_>, Refusal> {
+    let (fixed, _) = split(message)?;
+    let asked = fixed.asked()?;
+    let expected = fixed.present.then_some(fixed.a);
+    let records = Records::parse(message, HEADER_BYTES as u32, fixed.b)?;
+    Ok(Append { tenant: TenantId(fixed.tenant), stream: StreamId(fixed.stream), expected, asked, records })
+}
+
+/// Decodes any other request where it lies.
 #[inline]
 pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
     let (fixed, body) = split(message)?;
@@ -326,12 +341,7 @@ pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
         name(second)
     };
     let command = match code {
-        Code::Append => {
-            let expected = fixed.present.then_some(fixed.a);
-            let asked = fixed.asked()?;
-            let records = Records::parse(message, HEADER_BYTES as u32, fixed.b)?;
-            return Ok(Decoded::Append(Append { tenant, stream, expected, asked, records }));
-        }
+        Code::Append => return Err(unknown),
         Code::Head => Command::Head { tenant, stream },
         Code::Read => Command::Read { tenant, stream, from: fixed.a, records_max: fixed.b, bytes_max: fixed.c },
         Code::CreateTenant => Command::CreateTenant { tenant, name: name(body)? },
@@ -384,12 +394,10 @@ fn name(body: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(body).map_err(|error| Refusal::NameNotUtf8 { valid: error.valid_up_to() as u64 })
 }
 
-impl Append<'_> {
-    /// Bytes that its records take in the log at the most: a record's padding is at most 7 bytes.
-    #[inline]
-    pub(crate) fn log_bytes(&self) -> usize {
-        self.records.bytes() as usize + self.records.count() as usize * (RECORD_HEADER_BYTES + 7)
-    }
+/// Bytes that an append's records take in the log at the most: a record's padding is at most 7 bytes.
+#[inline]
+pub(crate) fn append_bytes(records: &Records<'_>) -> usize {
+    records.bytes() as usize + records.count() as usize * (RECORD_HEADER_BYTES + 7)
 }
 
 /// Bytes that the record of any other command takes in the log at the most. `None` if it only reads.
@@ -605,7 +613,7 @@ mod tests {
     fn command(message: &[u8]) -> (Command<'_>, Named<'_>) {
         match decode(message) {
             Ok(Decoded::Command(command, named)) => (command, named),
-            Ok(Decoded::Append(_) | Decoded::Sync) => panic!("not a command"),
+            Ok(Decoded::Sync) => panic!("not a command"),
             Err(refusal) => panic!("{refusal}"),
         }
     }
@@ -617,13 +625,14 @@ mod tests {
         let append = Request::Append { tenant, stream, expected: Some(3), level, records };
         let message = encoded(&append);
         assert_eq!(token(&message), 7);
-        let Ok(Decoded::Append(Append {
+        assert!(is_append(&message));
+        let Ok(Append {
             tenant: TenantId(5),
             stream: StreamId(6),
             expected: Some(3),
             asked: Some(Level::Buffered),
             records,
-        })) = decode(&message)
+        }) = decode_append(&message)
         else {
             panic!("not the append that was encoded");
         };
@@ -687,7 +696,7 @@ mod tests {
         let append = Request::Append { tenant, stream, expected: None, level: None, records: &[b"payload"] };
         let whole = encoded(&append);
         for cut in 0..whole.len() {
-            assert!(decode(&whole[..cut]).is_err(), "cut at {cut}");
+            assert!(decode(&whole[..cut]).is_err() && decode_append(&whole[..cut]).is_err(), "cut at {cut}");
         }
         for code in [0, 13, 255] {
             let mut message = whole.clone();
@@ -697,7 +706,7 @@ mod tests {
         for level in [4, 255] {
             let mut message = whole.clone();
             message[22] = level;
-            assert!(decode(&message).is_err(), "level {level}");
+            assert!(decode_append(&message).is_err(), "level {level}");
         }
         let mut message = encoded(&Request::SetDurability { tenant: "a", durability: Durability::Memory });
         message[23] = 1;

@@ -88,10 +88,17 @@ impl<B: IoBackend> Log<B> {
         }
     }
 
+    /// Whether a flush will be due, or is.
+    #[inline]
+    #[must_use]
+    pub fn has_unflushed(&self) -> bool {
+        self.flush_at != u64::MAX
+    }
+
     /// When a flush is due, if nothing in flight leads to it.
     #[must_use]
     pub fn flush_due_at(&self) -> Option<u64> {
-        (self.flush_at != u64::MAX && self.can_flush() && self.failure.is_none()).then_some(self.flush_at)
+        (self.has_unflushed() && self.can_flush() && self.failure.is_none()).then_some(self.flush_at)
     }
 
     /// Nothing to be flushed lies in segments before the active one, and no flush is in flight.

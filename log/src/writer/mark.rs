@@ -12,11 +12,13 @@ impl<B: IoBackend> Log<B> {
     #[inline]
     #[must_use]
     pub fn mark_at(&self) -> Option<u64> {
+        if self.promised_until.min(self.durable) <= self.marked || self.failure.is_some() {
+            return None;
+        }
         let quiet = self.in_flight.is_empty() && self.leave() == Leave::Never;
         // Neither in flight, nor held up by a segment that is being sealed.
         let flushed = self.flushing.is_none() && self.flush_at != 0;
-        let due = self.promised_until.min(self.durable) > self.marked && quiet && flushed && self.failure.is_none();
-        due.then(|| self.durable_at.saturating_add(QUIET_NS))
+        (quiet && flushed).then(|| self.durable_at.saturating_add(QUIET_NS))
     }
 
     /// Records that nobody waits for lie in the open frame, if any do: they leave with the mark.
