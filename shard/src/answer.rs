@@ -14,17 +14,6 @@ pub(crate) enum Answer {
     Read(QueuedRead),
 }
 
-/// What an answer waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
-    /// It may leave.
-    Nothing,
-    /// Until this frame is written.
-    Written(u64),
-    /// Until it is flushed.
-    Durable(u64),
-}
-
 /// An answer that waits for a frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {

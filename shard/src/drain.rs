@@ -1,6 +1,6 @@
 //! Steps 1 to 3: take requests where they lie, apply them to the kernel, seal their records into the open frame.
 
-use crate::answer::{After, Answer};
+use crate::answer::Answer;
 use crate::limits::{BATCH_BYTES, BATCH_REQUESTS, READ_BYTES_MAX, TURN_BYTES, TURN_REQUESTS};
 use crate::read::QueuedRead;
 use crate::shard::{Attached, Client, Shard};
@@ -168,7 +168,7 @@ impl<B: IoBackend> Shard<B> {
         match decode_append(message) {
             Ok(append) => self.append(client, append, message, now),
             Err(refusal) => {
-                self.reply(client, message, After::Nothing, Err(Failure::Refused(refusal)));
+                self.reply(client, message, None, Err(Failure::Refused(refusal)));
                 Ok(())
             }
         }
@@ -182,7 +182,7 @@ impl<B: IoBackend> Shard<B> {
                 Ok(())
             }
             Err(refusal) => {
-                self.reply(client, message, After::Nothing, Err(Failure::Refused(refusal)));
+                self.reply(client, message, None, Err(Failure::Refused(refusal)));
                 Ok(())
             }
         }
@@ -205,7 +205,7 @@ impl<B: IoBackend> Shard<B> {
             Err(Seen { slot, answer }) => {
                 self.log.stages().applied();
                 self.log.stages().sealed();
-                let after = self.after_seen(slot, &Err(answer));
+                let after = self.after_seen(slot);
                 self.refuse(client, message, after, answer);
                 return Ok(());
             }
@@ -215,7 +215,7 @@ impl<B: IoBackend> Shard<B> {
         }
         let first = self.seal_append(slot, &records, now);
         let (first, count, timestamp) = (first.offset, records.count(), first.timestamp);
-        let after = After::Durable(self.log.sequence());
+        let after = Some(self.log.sequence());
         self.reply(client, message, after, Ok(Done::Appended { first, count, timestamp, level: Level::Strict }));
         Ok(())
     }
@@ -268,27 +268,23 @@ impl<B: IoBackend> Shard<B> {
         let Some(&ReplyEffect { slot, outcome, .. }) = self.effects.replies.first() else {
             unreachable!("the kernel gives one reply for each command");
         };
-        let after = if self.effects.records.is_empty() {
-            self.after_seen(slot, &outcome)
-        } else {
-            After::Durable(self.log.sequence())
-        };
+        if let Ok(kernel::Reply::Read { slot, from, next, records_max, bytes_max }) = outcome
+            && from < next
+            && records_max > 0
+        {
+            let want = bytes_max.min(READ_BYTES_MAX) as usize;
+            self.owe_read(client, message, QueuedRead { token: token(message), slot, from, next, records_max, want });
+            return Ok(());
+        }
+        let after = if self.effects.records.is_empty() { self.after_seen(slot) } else { Some(self.log.sequence()) };
         let done = match outcome {
             Err(refusal) => {
                 self.refuse(client, message, after, refusal);
                 return Ok(());
             }
-            Ok(kernel::Reply::Read { slot, from, next, records_max, bytes_max }) if from < next && records_max > 0 => {
-                let want = bytes_max.min(READ_BYTES_MAX) as usize;
-                let read = QueuedRead { token: token(message), slot, from, next, records_max, want };
-                self.owe(client, message, after, Answer::Read(read));
-                return Ok(());
-            }
             Ok(kernel::Reply::Listed { start, len, more }) => {
                 let page = &self.effects.scratch[start as usize..][..len as usize];
-                if after != After::Nothing || !put_page(&mut client.data, page) {
-                    // What a list saw are catalogs, which are always strict.
-                    let after = if let After::Durable(frame) = after { Some(frame) } else { None };
+                if after.is_some() || !put_page(&mut client.data, page) {
                     client.page = Some(Page { after, more, bytes: page.to_vec() });
                     return self.take_page(client, message);
                 }
@@ -309,37 +305,39 @@ impl<B: IoBackend> Shard<B> {
             Room::NoSpace => self.no_segment(),
             Room::Failed => Failure::ShardFailed,
         };
-        self.reply(client, message, After::Nothing, Err(failure));
+        self.reply(client, message, None, Err(failure));
         Ok(())
     }
 
     #[cold]
-    fn refuse(&mut self, client: &mut Client, message: &[u8], after: After, refusal: Refusal) {
+    fn refuse(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, refusal: Refusal) {
         self.refused += 1;
         self.reply(client, message, after, Err(Failure::Refused(refusal)));
     }
 
     #[inline(always)]
-    pub(crate) fn reply(&mut self, client: &mut Client, message: &[u8], after: After, outcome: Result<Done, Failure>) {
+    pub(crate) fn reply(
+        &mut self,
+        client: &mut Client,
+        message: &[u8],
+        after: Option<u64>,
+        outcome: Result<Done, Failure>,
+    ) {
         self.owe(client, message, after, Answer::Reply(Reply { token: token(message), outcome }));
     }
 
-    /// Answers a request as soon as the frame is there that the answer waits for. Out of line it would copy the answer
+    /// Answers a request as soon as the frame is durable that the answer waits for. Out of line it would copy the answer
     /// twice.
     #[inline(always)]
-    fn owe(&mut self, client: &mut Client, message: &[u8], after: After, answer: Answer) {
+    pub(crate) fn owe(&mut self, client: &mut Client, message: &[u8], after: Option<u64>, answer: Answer) {
         let awaits = awaits(after, self.log.sequence());
         self.log.stages().taken(stamp(message), awaits);
         match after {
-            After::Durable(sequence) => {
+            Some(sequence) => {
                 client.owed += 1;
                 self.push_pending(sequence, client.at, answer);
             }
-            After::Written(sequence) => {
-                client.owed += 1;
-                self.push_pending_written(sequence, client.at, answer);
-            }
-            After::Nothing => client.hand_out(answer, &mut self.staged, &mut self.queued_reads),
+            None => client.hand_out(answer, &mut self.staged, &mut self.queued_reads),
         }
     }
 
@@ -365,7 +363,7 @@ impl<B: IoBackend> Shard<B> {
         }
         if page.after.is_some() {
             // What it waits for would never come from a log that has failed.
-            self.reply(client, message, After::Nothing, Err(Failure::ShardFailed));
+            self.reply(client, message, None, Err(Failure::ShardFailed));
             return Ok(());
         }
         if !put_page(&mut client.data, &page.bytes) {
@@ -373,12 +371,7 @@ impl<B: IoBackend> Shard<B> {
             client.page = Some(page);
             return Err(End::Full);
         }
-        self.reply(
-            client,
-            message,
-            After::Nothing,
-            Ok(Done::Listed { bytes: page.bytes.len() as u32, more: page.more }),
-        );
+        self.reply(client, message, None, Ok(Done::Listed { bytes: page.bytes.len() as u32, more: page.more }));
         Ok(())
     }
 
@@ -442,11 +435,11 @@ pub(crate) struct Page {
 
 /// What an answer waits for, as far as it is timed.
 #[inline]
-fn awaits(after: After, open_frame: u64) -> Awaits {
+pub(crate) fn awaits(after: Option<u64>, open_frame: u64) -> Awaits {
     match after {
-        After::Durable(frame) | After::Written(frame) if frame == open_frame => Awaits::OpenFrame,
-        After::Durable(_) | After::Written(_) => Awaits::OlderFrame,
-        After::Nothing => Awaits::Publishing,
+        Some(frame) if frame == open_frame => Awaits::OpenFrame,
+        Some(_) => Awaits::OlderFrame,
+        None => Awaits::Publishing,
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! The common case is not here: it is decided with one look (`Admitted::natural`), and costs no more.
 
-use crate::answer::{After, Answer, Pending};
-use crate::drain::End;
+use crate::answer::{Answer, Pending};
+use crate::drain::{End, awaits};
+use crate::read::QueuedRead;
 use crate::shard::{Client, Shard};
-use crate::wire::{Done, append_bytes};
+use crate::wire::{Done, Reply, append_bytes, stamp, token};
 use iobackend::IoBackend;
-use kernel::{Durability, Level, Records, Refusal, Reply, StreamSlot, SyncPolicy};
+use kernel::{Durability, Level, Records, StreamSlot, SyncPolicy};
 use log::{Leave, Room, Wish};
 
 impl<B: IoBackend> Shard<B> {
@@ -38,13 +39,15 @@ impl<B: IoBackend> Shard<B> {
             self.log.wish(records.count(), wish, now);
         }
         let level = durability.level();
-        let after = match level {
-            Level::Memory => After::Nothing,
-            Level::Buffered => After::Written(frame),
-            Level::Strict => After::Durable(frame),
-        };
         let (first, count, timestamp) = (first.offset, records.count(), first.timestamp);
-        self.reply(client, message, after, Ok(Done::Appended { first, count, timestamp, level }));
+        let outcome = Ok(Done::Appended { first, count, timestamp, level });
+        match level {
+            Level::Memory => self.reply(client, message, None, outcome),
+            Level::Buffered => {
+                self.owe_written(client, message, frame, Answer::Reply(Reply { token: token(message), outcome }));
+            }
+            Level::Strict => self.reply(client, message, Some(frame), outcome),
+        }
         if alone {
             self.log.shut(now);
         }
@@ -54,24 +57,20 @@ impl<B: IoBackend> Shard<B> {
     /// Answers when everything that was answered before is flushed.
     #[cold]
     pub(crate) fn sync(&mut self, client: &mut Client, message: &[u8]) {
-        let after = self.log.newest_undurable().map_or(After::Nothing, |frame| {
+        let after = self.log.newest_undurable().inspect(|&frame| {
             self.log.want_durable(frame);
             // Not later than anybody else: who syncs waits for no group.
             self.log.want_written(frame);
-            After::Durable(frame)
         });
         self.reply(client, message, after, Ok(Done::Synced));
     }
 
-    /// What an answer has to wait for that saw a stream's newest record.
+    /// The frame that has to be durable before an answer may leave that saw a stream's newest record.
     #[inline]
-    pub(crate) fn after_seen(&mut self, slot: Option<StreamSlot>, outcome: &Result<Reply, Refusal>) -> After {
-        if let Some(slot) = slot
-            && let Some(frame) = self.undurable(slot)
-        {
-            return self.after_undurable(slot, frame, outcome);
-        }
-        After::Nothing
+    pub(crate) fn after_seen(&mut self, slot: Option<StreamSlot>) -> Option<u64> {
+        let slot = slot?;
+        let frame = self.undurable(slot)?;
+        self.after_undurable(slot, frame)
     }
 
     /// The frame of a stream's newest record, if it is not durable yet.
@@ -82,27 +81,45 @@ impl<B: IoBackend> Shard<B> {
     }
 
     #[inline(never)]
-    fn after_undurable(&mut self, slot: StreamSlot, frame: u64, outcome: &Result<Reply, Refusal>) -> After {
+    fn after_undurable(&mut self, slot: StreamSlot, frame: u64) -> Option<u64> {
         let (durability, catalog) = self.kernel.durability(slot);
         if durability.level() == Level::Strict || slot == catalog {
             // Its records may have been appended under another policy, and ask for no flush.
             self.log.want_durable(frame);
-            return After::Durable(frame);
-        }
-        if matches!(outcome, Ok(Reply::Read { from, next, .. }) if from < next) {
-            // It goes to the file.
-            self.log.want_written(frame);
-            return if frame < self.log.written() { After::Nothing } else { After::Written(frame) };
+            return Some(frame);
         }
         // What a loss of power may take back may be told; that the stream is there, only for good.
-        self.undurable(catalog).map_or(After::Nothing, After::Durable)
+        self.undurable(catalog)
     }
 
-    #[cold]
-    pub(crate) fn push_pending_written(&mut self, sequence: u64, port: u32, answer: Answer) {
+    /// Begins a read as soon as what it gives may be shown, and lies in the file.
+    #[inline(never)]
+    pub(crate) fn owe_read(&mut self, client: &mut Client, message: &[u8], read: QueuedRead) {
+        let (slot, answer) = (read.slot, Answer::Read(read));
+        let Some(frame) = self.undurable(slot) else {
+            return self.owe(client, message, None, answer);
+        };
+        let (durability, catalog) = self.kernel.durability(slot);
+        if durability.level() == Level::Strict || slot == catalog {
+            self.log.want_durable(frame);
+            return self.owe(client, message, Some(frame), answer);
+        }
+        self.log.want_written(frame);
+        if frame < self.log.written() {
+            return self.owe(client, message, None, answer);
+        }
+        self.owe_written(client, message, frame, answer);
+    }
+
+    /// Answers a request as soon as a frame is written.
+    #[inline(never)]
+    fn owe_written(&mut self, client: &mut Client, message: &[u8], sequence: u64, answer: Answer) {
+        let awaits = awaits(Some(sequence), self.log.sequence());
+        self.log.stages().taken(stamp(message), awaits);
+        client.owed += 1;
         // In order of frames, as the queue of those that wait for a flush.
         self.awaited_written = self.awaited_written.max(sequence);
-        self.pending_written.push_back(Pending { sequence: self.awaited_written, port, answer });
+        self.pending_written.push_back(Pending { sequence: self.awaited_written, port: client.at, answer });
     }
 }
 

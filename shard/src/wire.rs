@@ -264,10 +264,11 @@ impl Request<'_> {
 impl Fixed {
     #[inline]
     fn asked(&self) -> Result<Option<Level>, Refusal> {
-        match (self.level, Level::from_number(self.level)) {
-            (1.., None) => Err(Refusal::Malformed { what: Malformed::UnknownLevel, at: 22 }),
-            (_, asked) => Ok(asked),
+        let asked = Level::from_number(self.level);
+        if asked.is_none() && self.level != 0 {
+            return Err(Refusal::Malformed { what: Malformed::UnknownLevel, at: 22 });
         }
+        Ok(asked)
     }
 
     fn durability(&self) -> Result<Durability, Refusal> {
