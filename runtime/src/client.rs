@@ -280,13 +280,13 @@ impl Client {
     /// [`Failure::ShardFailed`](crate::Failure::ShardFailed) if a log has failed before it was, and as any call.
     pub fn sync(&mut self) -> Result<(), CallError> {
         let used = (0..self.placement.shards()).filter(|&shard| self.ports[usize::from(shard)].is_some());
+        let used: Vec<u16> = used.collect();
         // All at once where there is room: they flush side by side.
-        let sent: Vec<_> =
-            used.collect::<Vec<_>>().into_iter().map(|shard| (shard, self.submit(shard, &Request::Sync))).collect();
+        let sent: Vec<_> = used.iter().map(|&shard| (shard, self.submit(shard, &Request::Sync))).collect();
         let mut outcome = Ok(());
         for (shard, token) in sent {
             let synced = match token {
-                Ok(token) => self.wait_for(token, shard),
+                Ok(token) => self.take_kept(token).unwrap_or_else(|| self.wait_for(token, shard)),
                 Err(CallError::QueueFull { .. }) => self.call_shard(shard, &Request::Sync),
                 Err(error) => Err(error),
             };
@@ -581,6 +581,13 @@ impl Client {
             self.keep_answers(None, shard);
             patience.rest_awake();
         }
+    }
+
+    /// An answer that another waiting call met on its way.
+    fn take_kept(&mut self, token: Token) -> Option<Result<(Done, Vec<u8>), CallError>> {
+        let at = self.kept.iter().position(|kept| kept.token == token.0)?;
+        let Kept { outcome, data, .. } = self.kept.remove(at)?;
+        Some(outcome.map(|done| (done, data)))
     }
 
     /// Waits for one answer, of one shard; keeps the others.

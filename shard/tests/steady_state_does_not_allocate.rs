@@ -3,8 +3,8 @@
 mod harness;
 
 use diatreme_shard::wire::Request;
-use harness::{Client, Rig, append, directory, read, tenant};
-use kernel::StreamId;
+use harness::{Client, Options, Rig, append, append_at, directory, read, tenant};
+use kernel::{Durability, Level, StreamId, SyncPolicy};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -109,6 +109,34 @@ fn appends_to_many_streams_by_many_clients() {
         });
     });
     assert!(counted > 500, "{counted}");
+}
+
+#[test]
+fn appends_under_every_policy_and_above_it() {
+    for durability in [
+        Durability::Memory,
+        Durability::Buffered { interval_ns: 20_000, records: 40 },
+        Durability::Strict(SyncPolicy::EveryRecord),
+        Durability::Strict(SyncPolicy::EveryBatch),
+        Durability::Strict(SyncPolicy::GroupCommit { max_delay_ns: 3_000 }),
+    ] {
+        let root = directory();
+        let mut rig = Rig::open_with(root.path(), Options { durability, ..Options::default() });
+        let stream = streams(&mut rig, 1)[0];
+        let mut clients = [rig.client(64)];
+        let counted = rounds(&mut rig, &mut clients, |client, round| {
+            (0..6).for_each(|_| {
+                client.append(stream, &[7; 100]);
+            });
+            match round % 4 {
+                0 => client.send(&append_at(stream, Some(Level::Strict), &[&[7; 100]])),
+                1 => client.send(&Request::Sync),
+                2 => client.send(&read(stream, 0, 1)),
+                _ => client.send(&Request::Head { tenant: tenant(), stream }),
+            };
+        });
+        assert!(counted > 800, "{durability:?}: {counted}");
+    }
 }
 
 #[test]

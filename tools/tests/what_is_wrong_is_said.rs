@@ -84,6 +84,10 @@ fn impossible_settings_are_wrong_usage() {
         (&["--record-bytes-max", "999999999"], &["999999999 bytes"]),
         (&["--backend", "nfs"], &["--backend", "uring"]),
         (&["--durability", "maybe"], &["--durability", "strict"]),
+        (&["--durability", "buffered:0ms,100"], &["interval of 0", "choose 1 ns to 1 h"]),
+        (&["--durability", "buffered:10ms,0"], &["window of 0 records"]),
+        (&["--durability", "strict:group:1h"], &["`1h` is no time"]),
+        (&["--durability", "strict:group:5s"], &["choose 1 s at most"]),
         (&["--json", "/nowhere/report.json"], &["cannot write /nowhere/report.json"]),
     ] {
         place.ingest(b"one\n", args).fails_with(2, words);
