@@ -198,7 +198,6 @@ impl Reader {
             incarnation: [7; 16],
             segment_bytes: SEGMENT_BYTES_MIN,
             frame_cap: 1 << 20,
-            durable: false,
         };
         let start = LogStart { segment: 1, base: Base::default() };
         let log = Log::open(shared.attach(), buffers, config, start, 0).expect("nothing fails here");

@@ -130,8 +130,7 @@ impl Session {
         let recovered = recover(&mut backend, &mut buffer, 0, ENGINE, frontier, &mut |_| {}).expect("a sound log");
         put_manifest(disk, ENGINE, recovered.start.base, false);
         let segment_bytes = SEGMENT_BYTES_MIN;
-        let config =
-            LogConfig { log: 0, engine: ENGINE, incarnation, segment_bytes, frame_cap: 1 << 20, durable: true };
+        let config = LogConfig { log: 0, engine: ENGINE, incarnation, segment_bytes, frame_cap: 1 << 20 };
         let now = u64::from(recovered.start.segment) << 30;
         let buffers = LogBuffers::take(&mut arena).expect("the arena holds a log's buffers");
         let mut log = Log::open(backend, buffers, config, recovered.start, now).expect("nothing fails here");
@@ -154,7 +153,7 @@ impl Session {
             self.append(key, &payload);
         }
         let frame = self.log.sequence();
-        while self.log.settled() <= frame {
+        while self.log.durable() <= frame {
             self.log.submit(self.now);
             self.turn();
         }

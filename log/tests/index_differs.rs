@@ -113,7 +113,7 @@ fn reopened(memory: &Memory, model: &Model) -> Session<MemoryBackend> {
 
 /// Reads what is settled of a stream, from somewhere in it.
 fn read(session: &mut Session<MemoryBackend>, key: Key, from: u16, records_max: u32, bytes_max: u64) {
-    let settled = session.log.settled();
+    let settled = session.log.durable();
     let sent = session.model.streams.get(&key).map_or(&[][..], Vec::as_slice);
     let sent: Vec<Told> =
         sent.iter().take_while(|sent| sent.sequence < settled).map(|sent| sent.told.clone()).collect();

@@ -283,7 +283,7 @@ fn request<'a>(what: &What, names: &'a Names, records: &'a [&'a [u8]]) -> Reques
     let (tenant, name) = (names.id, names.tenant.as_str());
     match *what {
         What::Append { stream, expected, .. } => {
-            Request::Append { tenant, stream: StreamId(stream), expected, records }
+            Request::Append { tenant, stream: StreamId(stream), expected, level: None, records }
         }
         What::Read { stream, from, max, .. } => {
             Request::Read { tenant, stream: StreamId(stream), from, records_max: max, bytes_max: READ_BYTES_MAX }

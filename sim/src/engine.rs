@@ -177,7 +177,6 @@ impl Engine {
                 incarnation,
                 segment_bytes: SEGMENT_BYTES_MIN,
                 frame_cap: 1 << 20,
-                durable: true,
             };
             let buffers = memory::carve(ARENA_BYTES, LogBuffers::take).map_err(|error| error.to_string())?;
             let log = Log::open(disk.backend(log as u16), buffers, config, start, wall + disk.now());
@@ -188,7 +187,7 @@ impl Engine {
             let (tx, rx) = router::inbox();
             let rung = Rung::new();
             inboxes.push((tx, Arc::clone(&rung.bell)));
-            let shard = Shard::new(state.kernel, log, rx, true);
+            let shard = Shard::new(state.kernel, log, rx, kernel::Durability::NATURAL);
             seats.push(Seat { shard, rung, rest: Rest::Awake(disk.now()) });
         }
         let router = Router::new(&placement, inboxes);
