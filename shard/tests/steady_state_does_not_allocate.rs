@@ -135,7 +135,8 @@ fn appends_under_every_policy_and_above_it() {
                 _ => client.send(&Request::Head { tenant: tenant(), stream }),
             };
         });
-        assert!(counted > 800, "{durability:?}: {counted}");
+        // Frames of a record each fill segments soon.
+        assert!(counted > 500, "{durability:?}: {counted}");
     }
 }
 
