@@ -300,6 +300,7 @@ pub(crate) enum Decoded<'a> {
 }
 
 /// [`Command::Append`], which is what a shard is there for, apart from all others.
+#[derive(Clone, Copy)]
 pub(crate) struct Append<'a> {
     pub(crate) tenant: TenantId,
     pub(crate) stream: StreamId,
