@@ -112,11 +112,17 @@ impl Coverage {
         }
     }
 
+    /// Kinds of faults, of those given, that never struck.
+    #[must_use]
+    pub fn missing_of(&self, kinds: &[FaultKind]) -> Vec<String> {
+        let missing = kinds.iter().filter(|kind| self.faults[**kind as usize] == 0);
+        missing.map(|kind| format!("fault {kind}")).collect()
+    }
+
     /// Faults and branches that never came.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
-        let faults = FaultKind::ALL.into_iter().filter(|kind| self.faults[*kind as usize] == 0);
         let branches = BRANCHES.into_iter().filter(|branch| !self.branches.contains_key(branch));
-        faults.map(|kind| format!("fault {}", kind.name())).chain(branches.map(str::to_owned)).collect()
+        self.missing_of(&FaultKind::ALL).into_iter().chain(branches.map(str::to_owned)).collect()
     }
 }

@@ -94,6 +94,26 @@ impl Scenario {
         Scenario::ALL.into_iter().find(|scenario| scenario.name() == name)
     }
 
+    /// The kinds of faults that its runs are made to have. A power cut may tear and reorder writes in any of them.
+    #[must_use]
+    pub fn faults(self) -> Vec<FaultKind> {
+        let (crashes, errors, rot) =
+            (CRASHES.map(|(kind, _)| kind), ERRORS.map(|(kind, _)| kind), ROT.map(|(kind, _)| kind));
+        let down = [FaultKind::TornAtSector, FaultKind::PowerCut, FaultKind::Kill, FaultKind::EntryLost];
+        let copies = [FaultKind::OlderCopy, FaultKind::Clone];
+        let parts: &[&[FaultKind]] = match self {
+            Scenario::Calm => &[],
+            Scenario::Crashes => &[&crashes],
+            Scenario::Errors => &[&down, &errors],
+            Scenario::Rot => &[&down, &rot],
+            Scenario::Liar => &[&down, &[FaultKind::LyingFlush]],
+            Scenario::Shards | Scenario::Large => &[&down],
+            Scenario::Copies => &[&down, &copies],
+            Scenario::Everything => &[&crashes, &errors, &rot, &copies],
+        };
+        FaultKind::ALL.into_iter().filter(|kind| parts.iter().any(|part| part.contains(kind))).collect()
+    }
+
     /// The options of one run. Each is drawn anew, also which of its faults a run has at all: faults that are always
     /// there hide those that need a quiet moment.
     pub(crate) fn draw(self, rng: &mut Rng) -> Options {
