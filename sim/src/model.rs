@@ -372,7 +372,7 @@ impl Model {
 }
 
 /// More tenants than a plan names.
-const TENANTS: usize = 16;
+pub(crate) const TENANTS: usize = 16;
 
 /// What the survey of a stream found.
 #[derive(Clone, Debug, Default)]

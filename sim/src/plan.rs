@@ -5,30 +5,36 @@
 
 use crate::scenario::{Options, Scenario};
 use iobackend::sim::{FaultRates, Rng, Script};
+use serde::{Deserialize, Serialize};
 
 /// A run, from an empty disk to the end of its last opening.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Where all chance of the run comes from.
     pub seed: u64,
     /// What kind of run it is.
+    #[serde(with = "crate::plan_file::scenario")]
     pub scenario: Scenario,
     /// Clients.
     pub clients: u8,
     /// Requests that a client may have in flight on a shard.
     pub window: u16,
     /// How often which fault strikes.
+    #[serde(with = "crate::plan_file::rates")]
     pub rates: FaultRates,
     /// Faults that spoil bytes without an error, at the most.
     pub corruptions_max: u32,
     /// Faults at given operations, counted from the run's first.
+    #[serde(with = "crate::plan_file::scripts")]
     pub scripts: Vec<Script>,
     /// One opening after the other.
     pub epochs: Vec<Epoch>,
 }
 
 /// One opening of the directory, from its beginning to its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Epoch {
     /// Shards.
     pub shards: u16,
@@ -45,7 +51,8 @@ pub struct Epoch {
 }
 
 /// How an opening ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum End {
     /// The engine is closed.
     Close,
@@ -56,7 +63,8 @@ pub enum End {
 }
 
 /// What happens to the disk while no engine is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Meanwhile {
     /// A bit of a segment's frames changes; which one is drawn from the number.
     BitRots(u64),
@@ -75,7 +83,8 @@ pub enum Meanwhile {
 }
 
 /// What a client does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Step {
     /// Which client.
     pub client: u8,
@@ -84,7 +93,8 @@ pub struct Step {
 }
 
 /// A tenant by its number, and a stream by its number in it: names, not ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Place {
     /// The tenant.
     pub tenant: u8,
@@ -93,7 +103,8 @@ pub struct Place {
 }
 
 /// The offset that an append asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Expected {
     /// Whichever is next.
     Any,
@@ -104,7 +115,8 @@ pub enum Expected {
 }
 
 /// What a client asks for. Where the tenant or the stream is not known to exist, its creation is asked for instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Action {
     /// Appends records.
     Append {
