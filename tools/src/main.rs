@@ -1,4 +1,5 @@
-//! The `diatreme` command: data in and out of a data directory, its verification, what lies in it, and a benchmark.
+//! The `diatreme` command: data in and out of a data directory, its verification, what lies in it, a benchmark, and the
+//! simulator.
 //!
 //! Each subcommand has a module with its arguments and a `run`; main tells how it ended. What a command found goes to
 //! standard output, why it failed to standard error in one line.
@@ -23,6 +24,7 @@ mod progress;
 mod read;
 mod report;
 mod scratch;
+mod sim;
 mod table;
 mod verify;
 
@@ -56,6 +58,7 @@ enum Command {
     Bench(Box<bench::Args>),
     Demo(demo::Args),
     Doctor(doctor::Args),
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +78,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(args),
         Command::Demo(args) => demo::run(args, run_words),
         Command::Doctor(args) => doctor::run(args),
+        Command::Sim(args) => sim::run(args),
     }
 }
 

@@ -53,6 +53,21 @@ pub(crate) fn open(builder: Builder) -> Result<Engine, OpenError> {
     opened
 }
 
+/// A bar over a number of runs.
+pub(crate) fn runs(runs: u64) -> ProgressBar {
+    let bar = ProgressBar::new(runs);
+    bar.set_style(style("{bar:32} {human_pos} of {human_len} runs  {msg}"));
+    bar
+}
+
+/// The same for runs that end when their time is over.
+pub(crate) fn runs_without_end() -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    spinner.set_style(style("{spinner} {human_pos} runs in {elapsed}  {msg}"));
+    spinner.enable_steady_tick(TURN);
+    spinner
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates above are well formed")
 }
