@@ -196,6 +196,22 @@ impl Plan {
     }
 }
 
+impl Action {
+    /// The tenant that it is about.
+    pub(crate) fn tenant(self) -> Option<u8> {
+        match self {
+            Action::Append { place, .. }
+            | Action::Read { place, .. }
+            | Action::Head(place)
+            | Action::Resolve(place)
+            | Action::DeleteStream(place)
+            | Action::CreateStream(place) => Some(place.tenant),
+            Action::ListStreams(tenant) | Action::DeleteTenant(tenant) | Action::CreateTenant(tenant) => Some(tenant),
+            Action::ListTenants(_) | Action::Detach | Action::Pause(_) => None,
+        }
+    }
+}
+
 fn draw_epoch(rng: &mut Rng, options: &Options, shards: u16, steps: u32, last: bool) -> Epoch {
     let end = match rng.below(3) {
         _ if !options.crashes => End::Close,

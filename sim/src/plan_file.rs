@@ -111,31 +111,20 @@ impl Plan {
 }
 
 impl Action {
-    fn check(&self) -> Result<(), String> {
-        let tenant = match *self {
-            Action::Append { place, count, bytes, .. } => {
-                if !(1..=RECORDS_MAX).contains(&count) {
-                    return Err(format!("an append of {count} records, and it may have 1 to {RECORDS_MAX}"));
-                }
-                if !(PAYLOAD_MIN as u32..=RECORD_BYTES_MAX).contains(&bytes) {
-                    return Err(format!(
-                        "a record of {bytes} bytes, and it may have {PAYLOAD_MIN} to {RECORD_BYTES_MAX}"
-                    ));
-                }
-                place.tenant
+    fn check(self) -> Result<(), String> {
+        if let Action::Append { count, bytes, .. } = self {
+            if !(1..=RECORDS_MAX).contains(&count) {
+                return Err(format!("an append of {count} records, and it may have 1 to {RECORDS_MAX}"));
             }
-            Action::Read { place, .. }
-            | Action::Head(place)
-            | Action::Resolve(place)
-            | Action::DeleteStream(place)
-            | Action::CreateStream(place) => place.tenant,
-            Action::ListStreams(tenant) | Action::DeleteTenant(tenant) | Action::CreateTenant(tenant) => tenant,
-            Action::ListTenants(_) | Action::Detach | Action::Pause(_) => return Ok(()),
-        };
-        if tenant < TENANTS_MAX {
-            Ok(())
-        } else {
-            Err(format!("tenant {tenant}, and there are {TENANTS_MAX}, from 0 on"))
+            if !(PAYLOAD_MIN as u32..=RECORD_BYTES_MAX).contains(&bytes) {
+                return Err(format!("a record of {bytes} bytes, and it may have {PAYLOAD_MIN} to {RECORD_BYTES_MAX}"));
+            }
+        }
+        match self.tenant() {
+            Some(tenant) if tenant >= TENANTS_MAX => {
+                Err(format!("tenant {tenant}, and there are {TENANTS_MAX}, from 0 on"))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -105,7 +105,17 @@ fn wrong_calls_are_told() {
     sim(&["replay", "x"]).fails_with(2, &["invalid"]);
     sim(&["replay", "1", "--trace", "/nowhere/x"]).fails_in_a_line(2, &["cannot write /nowhere/x"]);
     sim(&["replay", "1", "--plan", "x"]).fails_with(2, &["cannot be used with"]);
+    sim(&["shrink", "1", "--out", "/nowhere/x"]).fails_in_a_line(2, &["cannot write /nowhere/x"]);
+    sim(&["shrink", "1", "--runs", "0"]).fails_with(2, &["--runs"]);
     sim(&["replay", "--plan", "/nowhere/x"]).fails_in_a_line(2, &["cannot read /nowhere/x"]);
+}
+
+#[test]
+fn a_run_that_is_clean_is_not_made_smaller() {
+    let place = Place::new();
+    let out = place.path("small.json");
+    sim(&["shrink", "3", "--out", out.to_str().unwrap()]).fails_in_a_line(1, &["seed 3 does not fail"]);
+    assert!(!out.exists());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod quiet;
 mod replay;
 mod run;
 mod seeds;
+mod shrink;
 
 use crate::failure::Failure;
 use crate::output;
@@ -28,6 +29,7 @@ pub(crate) struct Args {
 const EXAMPLE: &str = "Example:
   diatreme sim run --seeds 0..10000
   diatreme sim replay 4711 --trace trace.txt
+  diatreme sim shrink 4711 --out small.json
   diatreme sim scenarios
 
 A seed decides everything: the workload, the faults, who moves when. The same seed gives the same run, to
@@ -38,6 +40,7 @@ Exit code 1 if the engine did something that it must not.";
 enum Command {
     Run(run::Args),
     Replay(replay::Args),
+    Shrink(shrink::Args),
     Scenarios(ScenarioArgs),
 }
 
@@ -45,6 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Shrink(args) => shrink::run(args),
         Command::Scenarios(_) => scenarios(),
     }
 }
@@ -80,6 +84,13 @@ impl Which {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
         Plan::from_json(&text).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+    }
+
+    fn name(&self) -> String {
+        match (&self.plan, self.seed) {
+            (Some(path), _) => path.display().to_string(),
+            (None, seed) => format!("seed {}", seed.unwrap_or_default()),
+        }
     }
 }
 
