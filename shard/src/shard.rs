@@ -112,10 +112,10 @@ impl Attached {
     }
 
     /// Whether a turn could do something for this client now.
-    fn has_input(&self) -> bool {
+    fn has_input(&self, can_read: bool) -> bool {
         let Attached { requests, client } = self;
         let next = || client.places() > 0 && (client.wants == 0 || client.has_room(client.wants));
-        let read = || client.reads.front().is_some_and(|read| client.has_room(read.want));
+        let read = || can_read && client.reads.front().is_some_and(|read| client.has_room(read.want));
         // Who left is detached once nothing is owed; until then only the log goes on.
         requests.is_disconnected() && client.owed == 0 || !requests.is_empty() && next() || read()
     }
@@ -268,7 +268,9 @@ impl<B: IoBackend> Shard<B> {
     /// What waits for its client to take data is none: the client rings when it has.
     #[must_use]
     pub fn has_input(&self) -> bool {
-        !self.inbox.0.is_empty() || self.ports.iter().flatten().any(Attached::has_input)
+        // A read that waits for one of the log's places goes on when another completes.
+        let can_read = self.log.can_read();
+        !self.inbox.0.is_empty() || self.ports.iter().flatten().any(|attached| attached.has_input(can_read))
     }
 
     /// The backend, to wait on.

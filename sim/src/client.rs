@@ -210,14 +210,15 @@ fn resolve(action: Action, model: &mut Model, shards: u16) -> (Option<What>, boo
         Err(other) => (Some(other), true),
     };
     match action {
-        Action::Append { place, count, expected, .. } => with(model, place, &|model, stream| {
+        Action::Append { place, count, expected, level, .. } => with(model, place, &|model, stream| {
             let certain = model.stream(place.tenant, stream).map_or(0, |stream| stream.certain);
             let expected = match expected {
                 Expected::Any => None,
                 Expected::Next => Some(certain),
                 Expected::Wrong => Some(certain + 1_000_000),
             };
-            What::Append { append: model.send(place.tenant, stream, count), tenant: place.tenant, stream, expected }
+            let (append, level) = (model.send(place.tenant, stream, count), level.level());
+            What::Append { append, tenant: place.tenant, stream, expected, level }
         }),
         Action::Read { place, back, max } => with(model, place, &|model, stream| {
             let certain = model.stream(place.tenant, stream).map_or(0, |stream| stream.certain);
@@ -236,6 +237,11 @@ fn resolve(action: Action, model: &mut Model, shards: u16) -> (Option<What>, boo
             let here = model.tenant(tenant).life == Some(Life::Here);
             (here.then_some(What::DeleteTenant(tenant)), true)
         }
+        Action::SetPolicy(tenant, policy) => {
+            let here = model.tenant(tenant).life == Some(Life::Here);
+            (here.then_some(What::SetPolicy(tenant, policy)), true)
+        }
+        Action::Sync(shard) => ((shard < shards).then_some(What::Sync), true),
         Action::Detach | Action::Pause(_) => (None, true),
     }
 }
@@ -243,13 +249,14 @@ fn resolve(action: Action, model: &mut Model, shards: u16) -> (Option<What>, boo
 fn shard_of(what: &What, action: Action, engine: &Engine, model: &Model) -> u16 {
     let owner = |tenant: u8| engine.placement.shard_of(model.tenants[usize::from(tenant)].id.0);
     match (what, action) {
-        (What::ListTenants, Action::ListTenants(shard)) => shard,
-        (What::ListTenants, _) => 0,
+        (What::ListTenants, Action::ListTenants(shard)) | (What::Sync, Action::Sync(shard)) => shard,
+        (What::ListTenants | What::Sync, _) => 0,
         (&What::Append { tenant, .. }, _)
         | (&What::Read { tenant, .. }, _)
         | (&What::Head { tenant, .. }, _)
         | (&What::DeleteStream { tenant, .. }, _)
-        | (&What::ListStreams(tenant) | &What::CreateTenant(tenant) | &What::DeleteTenant(tenant), _) => owner(tenant),
+        | (&What::ListStreams(tenant) | &What::CreateTenant(tenant) | &What::DeleteTenant(tenant), _)
+        | (&What::SetPolicy(tenant, _), _) => owner(tenant),
         (&What::Resolve(place) | &What::CreateStream(place), _) => owner(place.tenant),
     }
 }
@@ -271,8 +278,9 @@ impl Names {
             | What::DeleteStream { tenant, .. }
             | What::ListStreams(tenant)
             | What::CreateTenant(tenant)
-            | What::DeleteTenant(tenant) => (tenant, 0),
-            What::ListTenants => (0, 0),
+            | What::DeleteTenant(tenant)
+            | What::SetPolicy(tenant, _) => (tenant, 0),
+            What::ListTenants | What::Sync => (0, 0),
         };
         let tenant = &model.tenants[usize::from(tenant)];
         Names { tenant: tenant.name.clone(), stream: stream_name(stream), id: tenant.id }
@@ -282,8 +290,8 @@ impl Names {
 fn request<'a>(what: &What, names: &'a Names, records: &'a [&'a [u8]]) -> Request<'a> {
     let (tenant, name) = (names.id, names.tenant.as_str());
     match *what {
-        What::Append { stream, expected, .. } => {
-            Request::Append { tenant, stream: StreamId(stream), expected, level: None, records }
+        What::Append { stream, expected, level, .. } => {
+            Request::Append { tenant, stream: StreamId(stream), expected, level, records }
         }
         What::Read { stream, from, max, .. } => {
             Request::Read { tenant, stream: StreamId(stream), from, records_max: max, bytes_max: READ_BYTES_MAX }
@@ -296,6 +304,8 @@ fn request<'a>(what: &What, names: &'a Names, records: &'a [&'a [u8]]) -> Reques
         What::CreateStream(_) => Request::CreateStream { tenant: name, name: &names.stream },
         What::DeleteStream { stream, .. } => Request::DeleteStream { tenant, stream: StreamId(stream) },
         What::DeleteTenant(_) => Request::DeleteTenant { tenant: name },
+        What::SetPolicy(_, policy) => Request::SetDurability { tenant: name, durability: policy.durability() },
+        What::Sync => Request::Sync,
     }
 }
 

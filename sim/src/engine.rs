@@ -4,6 +4,7 @@
 //! completion, or the time that the turn named. So a doorbell that is not rung, or a time that is not named, leaves a shard
 //! asleep here as it would there.
 
+use crate::level::Policy;
 use crate::memory;
 use iobackend::sim::{Rng, SimBackend, SimDisk};
 use kernel::Limits;
@@ -61,11 +62,16 @@ enum Rest {
     Parked(Option<u64>),
 }
 
+/// A shard that finds nothing to do looks again so often, at the most, before it sleeps.
+const LOOKS_MAX: u32 = 10;
+
 /// A shard where its thread would be.
 pub(crate) struct Seat {
     pub(crate) shard: Shard<SimBackend>,
     rung: Rung,
     rest: Rest,
+    /// Turns in a row that found nothing to do.
+    looks: u32,
 }
 
 impl Seat {
@@ -87,9 +93,10 @@ impl Seat {
             self.rung.wake();
         }
         let progress = self.shard.turn(clock);
+        self.looks = if progress.worked { 0 } else { self.looks + 1 };
         self.rest = if progress.worked {
             Rest::Awake(now + 100 + rng.below(2_000))
-        } else if rng.chance(400_000) {
+        } else if self.looks < LOOKS_MAX && rng.chance(400_000) {
             // It spins, or yields.
             Rest::Awake(now + 1_000 + rng.below(30_000))
         } else {
@@ -97,7 +104,7 @@ impl Seat {
             let input = !progress.blocked && self.shard.has_input();
             if input {
                 self.rung.wake();
-                Rest::Awake(now)
+                Rest::Awake(now + 1_000)
             } else {
                 let until = progress.wake_at.filter(|_| !progress.in_flight);
                 Rest::Parked(until.map(|at| now + at.saturating_sub(clock)))
@@ -139,6 +146,8 @@ pub(crate) struct How {
     pub(crate) at_least: u64,
     /// The wall clock less the disk's.
     pub(crate) wall: u64,
+    /// Of tenants that have none of their own.
+    pub(crate) policy: Policy,
 }
 
 /// An opening.
@@ -157,7 +166,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// Opens the directory on a disk.
     pub(crate) fn open(disk: &SimDisk, how: &How) -> Result<Engine, String> {
-        let &How { shards, machine, at_least, wall } = how;
+        let &How { shards, machine, at_least, wall, policy } = how;
         let place = SimPlace { disk: disk.clone(), identity: Identity { device: machine, inode: 1 } };
         let limits = Limits {
             record_bytes_max: 1 << 20,
@@ -187,8 +196,8 @@ impl Engine {
             let (tx, rx) = router::inbox();
             let rung = Rung::new();
             inboxes.push((tx, Arc::clone(&rung.bell)));
-            let shard = Shard::new(state.kernel, log, rx, kernel::Durability::NATURAL);
-            seats.push(Seat { shard, rung, rest: Rest::Awake(disk.now()) });
+            let shard = Shard::new(state.kernel, log, rx, policy.durability());
+            seats.push(Seat { shard, rung, rest: Rest::Awake(disk.now()), looks: 0 });
         }
         let router = Router::new(&placement, inboxes);
         Ok(Engine { seats, router, placement, manifest, report, state_hashes, incarnation, place })

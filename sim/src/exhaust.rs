@@ -4,6 +4,7 @@
 //! A workload is run with one fault at its first operation, then at its second, and so on until the run ends before the fault
 //! comes. After each the same laws hold as in any run.
 
+use crate::level::{Asked, Policy};
 use crate::plan::{Action, End, Epoch, Expected, Place, Plan, Step};
 use crate::scenario::Scenario;
 use crate::world::{self, Finished, Run, run};
@@ -59,8 +60,15 @@ pub fn workloads() -> Vec<Workload> {
         count,
         bytes,
         expected: Expected::Any,
+        level: Asked::Tenants,
     };
-    let other = Action::Append { place: Place { tenant: 1, stream: 0 }, count: 2, bytes: 60, expected: Expected::Next };
+    let other = Action::Append {
+        place: Place { tenant: 1, stream: 0 },
+        count: 2,
+        bytes: 60,
+        expected: Expected::Next,
+        level: Asked::Tenants,
+    };
     let read = Action::Read { place: Place { tenant: 0, stream: 0 }, back: 3, max: 5 };
     // What a step needs and does not find is asked for in its stead, so each stream takes a tenant, a stream, then records.
     let begin = [append(0, 1, 40), append(0, 1, 40), append(0, 2, 40)];
@@ -128,6 +136,7 @@ fn calm(epochs: Vec<Epoch>) -> Plan {
         scenario: Scenario::Calm,
         clients: 1,
         window: 2,
+        policy: Policy::NATURAL,
         rates: FaultRates::none(),
         corruptions_max: 0,
         scripts: Vec::new(),

@@ -17,6 +17,7 @@ mod client;
 mod coverage;
 mod engine;
 pub mod exhaust;
+mod level;
 mod meanwhile;
 mod memory;
 mod model;
@@ -33,6 +34,7 @@ mod trace;
 mod world;
 
 pub use coverage::{BRANCHES, Coverage};
+pub use level::{Asked, Policy};
 pub use payload::PAYLOAD_MIN;
 pub use plan::{Action, End, Epoch, Expected, Meanwhile, Place, Plan, Step};
 pub use plan_file::PlanError;

@@ -1,6 +1,7 @@
 //! What happens to the disk while no engine is open: injuries at rest, copies put aside, put back, and written to.
 
 use crate::engine::{Engine, How};
+use crate::level::{Asked, Policy};
 use crate::model::Model;
 use crate::plan::{Action, End, Epoch, Expected, Meanwhile, Place, Step};
 use crate::trace::Lane;
@@ -81,7 +82,7 @@ impl World<'_> {
     fn refuses_what_is_older(&mut self) {
         self.disk.set_rates(FaultRates::none());
         let (known, wall) = (std::mem::take(&mut self.generation), WALL_START);
-        let how = How { shards: 1, machine: self.machine, at_least: known + 1, wall };
+        let how = How { shards: 1, machine: self.machine, at_least: known + 1, wall, policy: Policy::NATURAL };
         if Engine::open(&self.disk, &how).is_ok() {
             self.model.violate(format!("a directory older than generation {} was opened", known + 1));
         }
@@ -105,6 +106,7 @@ impl World<'_> {
                 count: 1,
                 bytes: 100,
                 expected: Expected::Any,
+                level: Asked::Tenants,
             },
         };
         let steps = (0..3).flat_map(|tenant| [append(tenant), append(tenant), append(tenant)]).collect();

@@ -8,8 +8,9 @@
 //! appears; nothing appears twice; offsets have no gaps; positions ascend and timestamps do not go back; a tenant never sees
 //! another's bytes.
 
+use crate::level::{Policy, Taken};
 use crate::payload::{self, Identity};
-use kernel::{StreamId, TenantId};
+use kernel::{Level, StreamId, TenantId};
 use std::collections::BTreeMap;
 
 /// Whether something exists, as far as the answers tell.
@@ -57,6 +58,14 @@ struct Entry {
     since: u64,
     /// Damage took it, and the engine said so.
     lost: bool,
+    /// What its answer promised, or what reading it showed.
+    promise: Level,
+    /// From when on even a loss of power must leave it, though it was not promised at once.
+    safe_from: u64,
+    /// The moment of the answer.
+    tick: u64,
+    /// The end of the opening may have taken it.
+    maybe: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +91,18 @@ pub(crate) struct Tenant {
     pub(crate) streams: BTreeMap<u32, Stream>,
     /// Streams whose creation was asked for and not answered, by name.
     pub(crate) asked: Vec<u8>,
+    /// Its policy, if that is certain: the inner `None` is the engine's default.
+    policy: Option<Option<Policy>>,
+    /// How often the policy was to be changed, and was.
+    changes: u32,
+}
+
+impl Tenant {
+    /// A change of the policy was asked for, or done: then it is this one, if that is certain.
+    pub(crate) fn change_policy(&mut self, policy: Option<Policy>) {
+        self.changes += 1;
+        self.policy = policy.map(Some);
+    }
 }
 
 /// A record as a read gave it.
@@ -94,7 +115,7 @@ pub(crate) struct Shown<'a> {
 }
 
 /// The account.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) tenants: Vec<Tenant>,
     appends: Vec<Append>,
@@ -102,16 +123,76 @@ pub(crate) struct Model {
     pub(crate) violations: Vec<String>,
     /// The virtual time.
     pub(crate) now: u64,
+    /// Counts answers, to tell what was before what.
+    pub(crate) tick: u64,
+    /// What the answer that is being taken promises, and how long until that is more.
+    pub(crate) promise: (Level, Option<u64>),
+    /// The policy of tenants that were given none.
+    pub(crate) default_policy: Policy,
+    /// Which shard owns each tenant.
+    pub(crate) owners: Vec<u16>,
 }
 
 impl Model {
-    pub(crate) fn new() -> Model {
+    pub(crate) fn new(default_policy: Policy) -> Model {
         let tenant = |number: u8| {
             let name = format!("tenant-{number}");
             let id = TenantId::of_name(&name);
-            Tenant { name, id, life: None, since: 0, streams: BTreeMap::new(), asked: Vec::new() }
+            Tenant {
+                name,
+                id,
+                life: None,
+                since: 0,
+                streams: BTreeMap::new(),
+                asked: Vec::new(),
+                policy: Some(None),
+                changes: 0,
+            }
         };
-        Model { tenants: (0..=u8::MAX).take(TENANTS).map(tenant).collect(), ..Model::default() }
+        Model {
+            tenants: (0..=u8::MAX).take(TENANTS).map(tenant).collect(),
+            appends: Vec::new(),
+            violations: Vec::new(),
+            now: 0,
+            tick: 0,
+            promise: (Level::Strict, None),
+            default_policy,
+            owners: vec![0; TENANTS],
+        }
+    }
+
+    /// A tenant's policy, if that is certain, and how often it was to be changed.
+    pub(crate) fn policy(&self, tenant: u8) -> (Option<Policy>, u32) {
+        let Tenant { policy, changes, .. } = &self.tenants[usize::from(tenant)];
+        (policy.map(|policy| policy.unwrap_or(self.default_policy)), *changes)
+    }
+
+    fn entries(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.tenants
+            .iter_mut()
+            .flat_map(|tenant| tenant.streams.values_mut())
+            .flat_map(|stream| stream.records.values_mut())
+    }
+
+    /// A shard flushed everything that was answered before a moment.
+    pub(crate) fn synced(&mut self, shard: u16, tick: u64) {
+        let tenants = self.tenants.iter_mut().zip(&self.owners).filter(|(_, owner)| **owner == shard);
+        let streams = tenants.flat_map(|(tenant, _)| tenant.streams.values_mut());
+        for entry in streams.flat_map(|stream| stream.records.values_mut()).filter(|entry| entry.tick <= tick) {
+            entry.promise = Level::Strict;
+        }
+    }
+
+    /// An opening ended: what it may have taken is no longer certain. `punctual` says that the disk and the shards kept their
+    /// times, so that what was to be flushed by now is.
+    pub(crate) fn end(&mut self, taken: Taken, punctual: bool) {
+        let now = self.now;
+        for entry in self.entries() {
+            if punctual && entry.promise == Level::Buffered && entry.safe_from <= now {
+                entry.promise = Level::Strict;
+            }
+            entry.maybe |= matches!(taken, Taken::Below(level) if entry.promise < level);
+        }
     }
 
     /// An older state of the account, with everything since then void: a copy of the directory was put back.
@@ -185,6 +266,9 @@ impl Model {
         self.appends[append as usize].fate = Fate::There { first };
         let Append { tenant, stream, count, .. } = self.appends[append as usize];
         let since = self.now;
+        self.tick += 1;
+        let (tick, (promise, interval)) = (self.tick, self.promise);
+        let safe_from = interval.map_or(u64::MAX, |interval| since.saturating_add(interval + PUNCTUAL_NS));
         let Some(stream_model) = self.tenants[usize::from(tenant)].streams.get_mut(&stream) else {
             return self.violate(format!("append {append} is in stream {tenant}/{stream}, which never was"));
         };
@@ -192,10 +276,20 @@ impl Model {
         for index in 0..count {
             let (offset, identity) = (first + u64::from(index), Identity { append, index });
             let stamp = None;
-            let entry = stream_model.records.entry(offset).or_insert(Entry { identity, stamp, since, lost: false });
+            let entry = stream_model.records.entry(offset).or_insert(Entry {
+                identity,
+                stamp,
+                since,
+                lost: false,
+                promise,
+                safe_from,
+                tick,
+                maybe: false,
+            });
             if entry.identity != identity {
                 wrong = Some((offset, entry.identity));
             }
+            (entry.promise, entry.safe_from) = (entry.promise.max(promise), entry.safe_from.min(safe_from));
             if let (Some((seen, _)), Some(told)) = (entry.stamp, timestamp)
                 && seen != told
             {
@@ -219,6 +313,9 @@ impl Model {
         let Some(identity) = payload::read(shown.payload) else {
             return self.violate(format!("{place} has bytes that nobody ever sent"));
         };
+        // A read gives what is flushed under a strict policy, and else what is written.
+        let strict = self.policy(tenant).0.is_some_and(|policy| policy.level() == Level::Strict);
+        self.promise = (if strict { Level::Strict } else { Level::Buffered }, None);
         let Identity { append, index } = identity;
         let Some(sent) = self.appends.get(append as usize).cloned() else {
             return self.violate(format!("{place} has a record of append {append}, which was never sent"));
@@ -237,8 +334,7 @@ impl Model {
             Fate::There { first: known } if known != first => {
                 return self.violate(format!("{place} has a record of append {append}, which lies at {known}"));
             }
-            Fate::There { .. } => {}
-            Fate::Open | Fate::Void => self.place(append, first, None),
+            Fate::There { .. } | Fate::Open | Fate::Void => self.place(append, first, None),
         }
         let stamp = (shown.timestamp, shown.position);
         let entry = self.tenant(tenant).streams.get_mut(&stream).and_then(|stream| stream.records.get_mut(&offset));
@@ -255,7 +351,19 @@ impl Model {
         let Some(model) = self.tenants[usize::from(tenant)].streams.get_mut(&stream) else { return };
         let place = format!("{tenant}/{stream}");
         let mut wrong = Vec::new();
+        let taken: Vec<u64> =
+            model.records.range(survey.next..).filter(|(_, entry)| entry.maybe).map(|(offset, _)| *offset).collect();
+        let gone: Vec<u32> =
+            taken.iter().filter_map(|offset| model.records.remove(offset)).map(|entry| entry.identity.append).collect();
+        for append in gone {
+            self.appends[append as usize].fate = Fate::Void;
+            if model.records.values().any(|entry| entry.identity.append == append) {
+                wrong.push(format!("of append {append} to {place} a part was lost"));
+            }
+        }
         for (&offset, entry) in &mut model.records {
+            // What is there after an opening was flushed by it.
+            (entry.promise, entry.maybe) = (Level::Strict, false);
             let there = offset < survey.next && !survey.unreadable.iter().any(|range| range.contains(&offset));
             if there || entry.lost {
                 continue;
@@ -273,6 +381,12 @@ impl Model {
         }
         // What could not be read may be readable another time.
         model.impaired |= !survey.unreadable.is_empty();
+        model.certain = model
+            .records
+            .range(..survey.next)
+            .next_back()
+            .map_or(0, |(offset, _)| offset + 1)
+            .max(if survey.excused { model.certain.min(survey.next) } else { 0 });
         if survey.excused {
             model.certain = model.certain.min(survey.next);
         }
@@ -371,6 +485,8 @@ impl Model {
     }
 }
 
+/// Within so much of its time a flush that is due has ended, on a disk that is not slow, and shards that are stepped.
+const PUNCTUAL_NS: u64 = 30_000_000;
 /// More tenants than a plan names.
 pub(crate) const TENANTS: usize = 16;
 

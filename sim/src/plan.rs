@@ -3,8 +3,10 @@
 //! A plan is drawn from a seed and is then only data. The run draws from the seed again for what a plan does not say: who is
 //! next, how long an operation takes, whether a fault strikes. Taking a step out of a plan leaves a plan.
 
+use crate::level::{Asked, Policy};
 use crate::scenario::{Options, Scenario};
 use iobackend::sim::{FaultRates, Rng, Script};
+use kernel::Level;
 use serde::{Deserialize, Serialize};
 
 /// A run, from an empty disk to the end of its last opening.
@@ -20,6 +22,8 @@ pub struct Plan {
     pub clients: u8,
     /// Requests that a client may have in flight on a shard.
     pub window: u16,
+    /// The policy of tenants that were given none.
+    pub policy: Policy,
     /// How often which fault strikes.
     #[serde(with = "crate::plan_file::rates")]
     pub rates: FaultRates,
@@ -128,6 +132,8 @@ pub enum Action {
         bytes: u32,
         /// At which offset.
         expected: Expected,
+        /// At which level.
+        level: Asked,
     },
     /// Reads records.
     Read {
@@ -154,6 +160,10 @@ pub enum Action {
     CreateTenant(u8),
     /// Makes a stream that may be there.
     CreateStream(Place),
+    /// Gives a tenant a policy.
+    SetPolicy(u8, Policy),
+    /// Has everything flushed that the shard of this number was asked for.
+    Sync(u16),
     /// Lets go of its ports, whatever it is owed; later requests attach anew.
     Detach,
     /// Does nothing for some time, in nanoseconds: the engine falls quiet if all do.
@@ -182,11 +192,19 @@ impl Plan {
             scenario,
             clients: options.clients,
             window: options.window,
+            policy: options.policy,
             rates: options.rates,
             corruptions_max: options.corruptions_max,
             scripts: Vec::new(),
             epochs,
         }
+    }
+
+    /// Whether anything may be answered below `Strict`.
+    pub(crate) fn has_levels(&self) -> bool {
+        let steps = self.epochs.iter().flat_map(|epoch| &epoch.steps);
+        let lower = |step: &Step| matches!(step.action, Action::SetPolicy(_, policy) if policy.level() < Level::Strict);
+        self.policy.level() < Level::Strict || steps.into_iter().any(lower)
     }
 
     /// Steps of all epochs.
@@ -206,8 +224,11 @@ impl Action {
             | Action::Resolve(place)
             | Action::DeleteStream(place)
             | Action::CreateStream(place) => Some(place.tenant),
-            Action::ListStreams(tenant) | Action::DeleteTenant(tenant) | Action::CreateTenant(tenant) => Some(tenant),
-            Action::ListTenants(_) | Action::Detach | Action::Pause(_) => None,
+            Action::ListStreams(tenant)
+            | Action::DeleteTenant(tenant)
+            | Action::CreateTenant(tenant)
+            | Action::SetPolicy(tenant, _) => Some(tenant),
+            Action::Sync(_) | Action::ListTenants(_) | Action::Detach | Action::Pause(_) => None,
         }
     }
 }
@@ -258,6 +279,10 @@ fn draw_step(rng: &mut Rng, options: &Options) -> Step {
     let tenant = skewed(rng, options.tenants);
     let place = Place { tenant, stream: skewed(rng, options.streams) };
     let action = match rng.below(100) {
+        _ if rng.chance(options.levels) => match rng.below(3) {
+            0 => Action::SetPolicy(tenant, draw_policy(rng)),
+            _ => Action::Sync(rng.below(options.shards_max.into()) as u16),
+        },
         0..=54 => draw_append(rng, options, place),
         55..=69 => Action::Read { place, back: rng.below(40) as u16, max: 1 + rng.below(30) as u16 },
         70..=76 => Action::Head(place),
@@ -283,5 +308,22 @@ fn draw_append(rng: &mut Rng, options: &Options, place: Place) -> Action {
     let large = rng.chance(options.large);
     let count = if large { 1 } else { 1 + rng.below(4) as u16 };
     let bytes = if large { 200_000 + rng.below(800_000) as u32 } else { 16 + rng.below(400) as u32 };
-    Action::Append { place, count, bytes, expected }
+    let level = match rng.below(10) {
+        _ if options.levels == 0 => Asked::Tenants,
+        0 => Asked::Memory,
+        1 => Asked::Buffered,
+        2 | 3 => Asked::Strict,
+        _ => Asked::Tenants,
+    };
+    Action::Append { place, count, bytes, expected, level }
+}
+
+pub(crate) fn draw_policy(rng: &mut Rng) -> Policy {
+    match rng.below(6) {
+        0 | 1 => Policy::Memory,
+        2 | 3 => Policy::Buffered { interval_ns: 1 + rng.below(20_000_000), records: 1 + rng.below(200) as u32 },
+        4 if rng.coin() => Policy::EveryRecord,
+        4 => Policy::EveryBatch,
+        _ => Policy::Group { max_delay_ns: rng.below(3_000_000) },
+    }
 }

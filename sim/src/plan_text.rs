@@ -1,5 +1,6 @@
 //! A plan for people: what happens in which order.
 
+use crate::level::Asked;
 use crate::plan::{Action, End, Epoch, Expected, Meanwhile, Place, Plan};
 use iobackend::sim::FaultKind;
 use std::fmt::{self, Display, Formatter};
@@ -9,6 +10,7 @@ impl Display for Plan {
         let Plan { seed, clients, window, .. } = self;
         let scenario = self.scenario.name();
         writeln!(f, "seed {seed}, scenario {scenario}; clients: {clients}, with {window} in flight at a shard")?;
+        writeln!(f, "tenants without a policy: {:?}", self.policy)?;
         for (number, epoch) in self.epochs.iter().enumerate() {
             write!(f, "opening {}: {epoch}", number + 1)?;
         }
@@ -75,13 +77,19 @@ impl Display for Place {
 impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
-            Action::Append { place, count, bytes, expected } => {
+            Action::Append { place, count, bytes, expected, level } => {
                 let records = if count == 1 { "record" } else { "records" };
                 write!(f, "append {count} {records} of up to {bytes} bytes to {place}")?;
                 f.write_str(match expected {
                     Expected::Any => "",
                     Expected::Next => " at the next offset",
                     Expected::Wrong => " at an offset that cannot be",
+                })?;
+                f.write_str(match level {
+                    Asked::Tenants => "",
+                    Asked::Memory => ", in memory",
+                    Asked::Buffered => ", buffered",
+                    Asked::Strict => ", strict",
                 })
             }
             Action::Read { place, back, max } => write!(f, "read {place} from {back} before its end, {max} at most"),
@@ -93,6 +101,8 @@ impl Display for Action {
             Action::DeleteTenant(tenant) => write!(f, "delete tenant-{tenant}"),
             Action::CreateTenant(tenant) => write!(f, "create tenant-{tenant}"),
             Action::CreateStream(place) => write!(f, "create {place}"),
+            Action::SetPolicy(tenant, policy) => write!(f, "give tenant-{tenant} the policy {policy:?}"),
+            Action::Sync(shard) => write!(f, "have shard {shard} flush everything"),
             Action::Detach => f.write_str("detach"),
             Action::Pause(ns) => write!(f, "pause for {:.3} ms", ns as f64 / 1e6),
         }

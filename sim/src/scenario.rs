@@ -1,5 +1,7 @@
 //! The kinds of runs: which faults there are, how many shards, how much of what.
 
+use crate::level::Policy;
+use crate::plan::draw_policy;
 use iobackend::sim::{FaultKind, FaultRates, Rng, Zone, ZoneSet};
 
 /// A kind of run.
@@ -19,6 +21,8 @@ pub enum Scenario {
     Shards,
     /// Large records, so that segments are filled and left; and crashes.
     Large,
+    /// Tenants and operations ask for other levels of durability; and crashes.
+    Levels,
     /// Older copies are put back, and clones are written to.
     Copies,
     /// All of it at once.
@@ -27,7 +31,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// All kinds.
-    pub const ALL: [Scenario; 9] = [
+    pub const ALL: [Scenario; 10] = [
         Scenario::Calm,
         Scenario::Crashes,
         Scenario::Errors,
@@ -35,6 +39,7 @@ impl Scenario {
         Scenario::Liar,
         Scenario::Shards,
         Scenario::Large,
+        Scenario::Levels,
         Scenario::Copies,
         Scenario::Everything,
     ];
@@ -45,7 +50,8 @@ impl Scenario {
         let mut rng = Rng::new(seed).fork("scenario");
         match rng.below(20) {
             0 => Scenario::Calm,
-            1..=5 => Scenario::Crashes,
+            1..=3 => Scenario::Crashes,
+            4 | 5 => Scenario::Levels,
             6..=8 => Scenario::Errors,
             9..=11 => Scenario::Rot,
             12 => Scenario::Liar,
@@ -67,6 +73,7 @@ impl Scenario {
             Scenario::Liar => "liar",
             Scenario::Shards => "shards",
             Scenario::Large => "large",
+            Scenario::Levels => "levels",
             Scenario::Copies => "copies",
             Scenario::Everything => "everything",
         }
@@ -83,6 +90,7 @@ impl Scenario {
             Scenario::Liar => "flushes lie, and the power goes: beyond the promise, but nothing false is given",
             Scenario::Shards => "the number of shards changes at most openings; and crashes",
             Scenario::Large => "large records, so that segments are filled and left; and crashes",
+            Scenario::Levels => "tenants and operations ask for other levels of durability; and crashes",
             Scenario::Copies => "older copies of the directory are put back, clones are written to",
             Scenario::Everything => "all of it at once",
         }
@@ -107,7 +115,7 @@ impl Scenario {
             Scenario::Errors => &[&down, &errors],
             Scenario::Rot => &[&down, &rot],
             Scenario::Liar => &[&down, &[FaultKind::LyingFlush]],
-            Scenario::Shards | Scenario::Large => &[&down],
+            Scenario::Shards | Scenario::Large | Scenario::Levels => &[&down],
             Scenario::Copies => &[&down, &copies],
             Scenario::Everything => &[&crashes, &errors, &rot, &copies],
         };
@@ -132,6 +140,8 @@ impl Scenario {
             clock_jumps: 150_000,
             large: 2_000,
             tenant_deletions: 300_000,
+            policy: Policy::NATURAL,
+            levels: 0,
             rates: FaultRates::none(),
             corruptions_max: 0,
         };
@@ -149,11 +159,15 @@ impl Scenario {
                 options.epochs = 5 + rng.below(4) as u32;
             }
             Scenario::Large => (options.large, options.steps) = (250_000, 60 + rng.below(60) as u32),
+            Scenario::Levels => options.levels(rng),
             Scenario::Copies => options.copies = 800_000,
             Scenario::Everything => {
                 options.spread(rng, &CRASHES);
                 options.spread(rng, &ERRORS);
                 options.rot(rng);
+                if rng.coin() {
+                    options.levels(rng);
+                }
                 (options.copies, options.reshard, options.large) = (200_000, 400_000, 20_000);
             }
         }
@@ -214,6 +228,9 @@ pub(crate) struct Options {
     pub(crate) large: u32,
     /// That what would delete a tenant does.
     pub(crate) tenant_deletions: u32,
+    pub(crate) policy: Policy,
+    /// That a step sets a policy, or has everything flushed; appends ask for levels if it is not 0.
+    pub(crate) levels: u32,
     pub(crate) rates: FaultRates,
     pub(crate) corruptions_max: u32,
 }
@@ -225,6 +242,13 @@ impl Options {
             if rng.coin() {
                 self.rates = self.rates.with(kind, 1 + rng.below(most.into()) as u32);
             }
+        }
+    }
+
+    fn levels(&mut self, rng: &mut Rng) {
+        self.levels = 60_000;
+        if rng.chance(700_000) {
+            self.policy = draw_policy(rng);
         }
     }
 

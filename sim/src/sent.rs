@@ -1,8 +1,9 @@
 //! Requests as the model knows them, and what may be answered to each.
 
+use crate::level::Policy;
 use crate::model::{Life, Model, Shown};
 use crate::plan::Place;
-use kernel::{Listing, Refusal, StreamId};
+use kernel::{Level, Listing, Refusal, StreamId};
 use shard::wire::{Done, Failure, ReadRecords, Reply};
 
 /// A request that was sent, and what was certain then: an answer may know more, never less.
@@ -16,11 +17,15 @@ pub(crate) struct Sent {
     was_here: bool,
     /// One of them was surely deleted.
     was_deleted: bool,
+    /// The moment, as the model counts them.
+    tick: u64,
+    /// The tenant's policy, if that was certain, and how often it was to be changed before.
+    policy: (Option<Policy>, u32),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum What {
-    Append { append: u32, tenant: u8, stream: u32, expected: Option<u64> },
+    Append { append: u32, tenant: u8, stream: u32, expected: Option<u64>, level: Option<Level> },
     Read { tenant: u8, stream: u32, from: u64, max: u32 },
     Head { tenant: u8, stream: u32 },
     Resolve(Place),
@@ -30,6 +35,8 @@ pub(crate) enum What {
     CreateStream(Place),
     DeleteStream { tenant: u8, stream: u32 },
     DeleteTenant(u8),
+    SetPolicy(u8, Policy),
+    Sync,
 }
 
 /// What the faults so far allow the engine to answer.
@@ -62,6 +69,8 @@ impl What {
             What::CreateStream(_) => "create a stream",
             What::DeleteStream { .. } => "delete a stream",
             What::DeleteTenant(_) => "delete a tenant",
+            What::SetPolicy(..) => "set a policy",
+            What::Sync => "sync",
         }
     }
 
@@ -73,9 +82,10 @@ impl What {
             | What::DeleteStream { tenant, .. }
             | What::ListStreams(tenant)
             | What::CreateTenant(tenant)
-            | What::DeleteTenant(tenant) => Some(tenant),
+            | What::DeleteTenant(tenant)
+            | What::SetPolicy(tenant, _) => Some(tenant),
             What::Resolve(place) | What::CreateStream(place) => Some(place.tenant),
-            What::ListTenants => None,
+            What::ListTenants | What::Sync => None,
         }
     }
 
@@ -94,9 +104,10 @@ impl std::fmt::Display for What {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())?;
         match *self {
-            What::Append { append, tenant, stream, expected } => {
+            What::Append { append, tenant, stream, expected, level } => {
                 write!(f, " {append} to {tenant}/{stream}")?;
-                expected.map_or(Ok(()), |expected| write!(f, " at {expected}"))
+                expected.map_or(Ok(()), |expected| write!(f, " at {expected}"))?;
+                level.map_or(Ok(()), |level| write!(f, ", {level:?}"))
             }
             What::Read { tenant, stream, from, max } => write!(f, " {tenant}/{stream} from {from}, {max} at most"),
             What::Head { tenant, stream } | What::DeleteStream { tenant, stream } => write!(f, " {tenant}/{stream}"),
@@ -106,7 +117,8 @@ impl std::fmt::Display for What {
             What::ListStreams(tenant) | What::CreateTenant(tenant) | What::DeleteTenant(tenant) => {
                 write!(f, " {tenant}")
             }
-            What::ListTenants => Ok(()),
+            What::SetPolicy(tenant, policy) => write!(f, " of {tenant}: {policy:?}"),
+            What::ListTenants | What::Sync => Ok(()),
         }
     }
 }
@@ -132,7 +144,9 @@ impl Sent {
         };
         let was_here = here(tenant_life) && named;
         let was_deleted = tenant_life == Some(Life::Deleted) || stream_life == Some(Life::Deleted);
+        let policy = tenant.map_or((None, 0), |tenant| model.policy(tenant));
         match what {
+            What::SetPolicy(tenant, _) => model.tenant(tenant).change_policy(None),
             What::CreateTenant(tenant) => {
                 model.tenant(tenant).life.get_or_insert(Life::Asked);
             }
@@ -148,7 +162,7 @@ impl Sent {
             }
             _ => {}
         }
-        Sent { what, shard, certain, was_here, was_deleted }
+        Sent { what, shard, certain, was_here, was_deleted, tick: model.tick, policy }
     }
 
     /// Holds an answer against the model, and takes it into it.
@@ -188,7 +202,18 @@ impl Sent {
         }
         self.tenant_is_there(model);
         match (&self.what, done) {
-            (&What::Append { append, expected, .. }, &Done::Appended { first, count, timestamp, .. }) => {
+            (
+                &What::Append { append, tenant, expected, level: asked, .. },
+                &Done::Appended { first, count, timestamp, level },
+            ) => {
+                let policy = self.certain_policy(tenant, model);
+                let least = policy.map(|policy| asked.unwrap_or(policy.level()).max(policy.level()));
+                if least.is_some_and(|least| level < least) || asked < policy.map(Policy::level) && asked.is_some() {
+                    model.violate(format!("{self:?} reached {level:?}"));
+                }
+                let interval =
+                    policy.map(|policy| if asked.is_some() { Policy::NATURAL } else { policy }.interval_ns());
+                model.promise = (level, interval);
                 if first < self.certain || expected.is_some_and(|expected| expected != first) {
                     model.violate(format!("{self:?} was put at offset {first}"));
                 }
@@ -235,12 +260,23 @@ impl Sent {
                     (stream.life, stream.since) = (Life::Deleted, now);
                 }
             }
+            (&What::SetPolicy(tenant, policy), Done::DurabilitySet) => {
+                // If others were asked for meanwhile, nobody knows which was the last.
+                let alone = self.policy.1 + 1 == model.policy(tenant).1;
+                model.tenant(tenant).change_policy(alone.then_some(policy));
+            }
+            (What::Sync, Done::Synced) => model.synced(self.shard, self.tick),
             (&What::DeleteTenant(tenant), Done::Deleted) => {
                 model.tenant(tenant).since = model.now;
                 model.tenant(tenant).life = Some(Life::Deleted);
             }
             (what, done) => model.violate(format!("{what:?} was answered {done:?}")),
         }
+    }
+
+    /// The policy that the tenant surely had from the request to its answer.
+    fn certain_policy(&self, tenant: u8, model: &Model) -> Option<Policy> {
+        self.policy.0.filter(|_| self.policy == model.policy(tenant))
     }
 
     /// Whatever is answered of a tenant shows that it was made, also to who was not told yet.
@@ -333,6 +369,10 @@ impl Sent {
             }
             Refusal::OffsetBeyondEnd { from, next } => from > next && next >= self.certain,
             Refusal::Frozen => allowed.damage,
+            Refusal::BelowDefault { asked, default } => {
+                let policy = tenant.and_then(|tenant| self.certain_policy(tenant, model));
+                asked < default && policy.is_none_or(|policy| policy.level() == default)
+            }
             _ => false,
         };
         if !fits {

@@ -12,6 +12,7 @@
 //! What must stay true: the plan that comes out fails, as the last verdict on it said; the search ends after so many runs as
 //! it was given, however small the plan is then.
 
+use crate::level::Asked;
 use crate::payload::PAYLOAD_MIN;
 use crate::plan::{Action, End, Expected, Plan, Step};
 use iobackend::sim::{FaultKind, FaultRates, Rng, Script};
@@ -323,9 +324,13 @@ impl Action {
     /// The same with smaller numbers; itself if they are as small as can be.
     fn simpler(self) -> Action {
         match self {
-            Action::Append { place, .. } => {
-                Action::Append { place, count: 1, bytes: PAYLOAD_MIN as u32, expected: Expected::Any }
-            }
+            Action::Append { place, .. } => Action::Append {
+                place,
+                count: 1,
+                bytes: PAYLOAD_MIN as u32,
+                expected: Expected::Any,
+                level: Asked::Tenants,
+            },
             Action::Read { place, .. } => Action::Read { place, back: 1, max: 1 },
             other => other,
         }

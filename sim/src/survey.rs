@@ -2,6 +2,7 @@
 
 use crate::client::{Sending, SimClient};
 use crate::engine::Engine;
+use crate::level::Asked;
 use crate::memory;
 use crate::model::{Life, Shown, Survey};
 use crate::plan::Action;
@@ -24,6 +25,10 @@ impl World<'_> {
     /// Surveys every tenant. Faults are held back meanwhile; the machine may still go down by a script.
     pub(crate) fn survey(&mut self, engine: &mut Engine) -> Moved {
         self.disk.set_rates(FaultRates::none());
+        if self.excused() {
+            // The record of a policy may be among what is lost.
+            self.model.tenants.iter_mut().for_each(|tenant| tenant.change_policy(None));
+        }
         let mut surveyor = SimClient::new(engine.placement.shards(), 1);
         let moved = self.survey_tenants(engine, &mut surveyor);
         surveyor.detach();
@@ -73,7 +78,8 @@ impl World<'_> {
             (Some(Life::Dying | Life::Deleted), Some(true)) => Some(Life::Deleted),
             (life, found) => {
                 let text = format!("tenant {tenant} was known as {life:?}, and is listed as {found:?}");
-                let since = self.model.tenant(tenant).since;
+                // What is there again was hidden by damage before, and that was told.
+                let since = if found.is_some() { u64::MAX } else { self.model.tenant(tenant).since };
                 self.lost_or_wrong(engine, since, text);
                 match found {
                     None => {
@@ -173,7 +179,7 @@ impl World<'_> {
             (Life::Dying | Life::Deleted, Some(true)) => Life::Deleted,
             (life, found) => {
                 let text = format!("stream {tenant}/{stream} was known as {life:?}, and is listed as {found:?}");
-                self.lost_or_wrong(engine, since, text);
+                self.lost_or_wrong(engine, if found.is_some() { u64::MAX } else { since }, text);
                 match found {
                     None => {
                         self.model.lose_streams(tenant, Some(stream));
@@ -336,7 +342,7 @@ impl World<'_> {
             for stream in whole {
                 let place = crate::plan::Place { tenant, stream };
                 let expected = crate::plan::Expected::Next;
-                client.steps.push_back(Action::Append { place, count: 2, bytes: 64, expected });
+                client.steps.push_back(Action::Append { place, count: 2, bytes: 64, expected, level: Asked::Tenants });
                 client.steps.push_back(Action::Read { place, back: 3, max: 9 });
             }
         }

@@ -6,12 +6,14 @@
 use crate::client::{Sending, SimClient};
 use crate::coverage::Coverage;
 use crate::engine::{Engine, How};
+use crate::level::Taken;
 use crate::model::Model;
 use crate::plan::{End, Epoch, Plan};
 use crate::registry::Registry;
 use crate::sent::Allowed;
 use crate::trace::{Event, Lane, Trace};
 use iobackend::sim::{Crash, Extent, FaultKind, FaultRates, Image, KINDS, Rng, Script, SimConfig, SimDisk};
+use kernel::Level;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a run came to.
@@ -111,7 +113,7 @@ impl<'a> World<'a> {
         let mut world = World {
             plan,
             disk,
-            model: Model::new(),
+            model: Model::new(plan.policy),
             coverage: Coverage { runs: 1, ..Coverage::default() },
             trace: Trace::new(keep_trace),
             rng: Rng::new(plan.seed).fork("schedule"),
@@ -232,7 +234,13 @@ impl<'a> World<'a> {
                 self.disk.set_rates(FaultRates::none());
             }
             let before = self.disk.fired();
-            let how = How { shards, machine: self.machine, at_least: self.generation, wall: self.wall };
+            let how = How {
+                shards,
+                machine: self.machine,
+                at_least: self.generation,
+                wall: self.wall,
+                policy: self.plan.policy,
+            };
             let opened = Engine::open(&self.disk, &how);
             if let Some(crash) = self.disk.is_down() {
                 self.coverage.branch("went down during an opening");
@@ -294,6 +302,8 @@ impl<'a> World<'a> {
             self.model.violate(format!("the directory {is} for a copy"));
         }
         self.generation = engine.generation();
+        let owner = |tenant: &crate::model::Tenant| engine.placement.shard_of(tenant.id.0);
+        self.model.owners = self.model.tenants.iter().map(owner).collect();
         if let Err(text) = self.registry.opening(&self.disk, engine.incarnation) {
             self.model.violate(text);
         }
@@ -301,9 +311,11 @@ impl<'a> World<'a> {
         self.note(Lane::World, "opened", 0, || format!("opened with {shards} shards; {torn} torn tails"));
     }
 
-    /// Whether the disk did something that may cost records.
+    /// Whether the disk did something that may cost records. A flush that failed is among it where frames are written without
+    /// one: the device may show until the power goes what it will have lost then, and no opening can tell (docs/durability.md).
     pub(crate) fn excused(&self) -> bool {
-        self.spoilt || !self.disk.injuries().is_empty()
+        let flush_failed = self.plan.has_levels() && self.disk.fired_of(FaultKind::FlushErrorOnce) > 0;
+        self.spoilt || flush_failed || !self.disk.injuries().is_empty()
     }
 
     fn fired_here(&self, kinds: &[FaultKind]) -> bool {
@@ -411,12 +423,21 @@ impl<'a> World<'a> {
 
     /// Ends an opening: as planned, or because the machine went down.
     fn end(&mut self, engine: Engine, clients: Vec<SimClient>, end: Option<End>) {
-        self.end_it(engine, clients, end);
+        let failed = engine.failure().is_some();
+        let taken = self.end_it(engine, clients, end);
+        let taken = match taken {
+            Taken::Nothing if failed => Taken::Below(Level::Strict),
+            Taken::Below(_) if self.fired_here(&[FaultKind::FlushErrorOnce]) => Taken::Below(Level::Strict),
+            taken => taken,
+        };
+        let punctual = !failed && !self.fired_here(&[FaultKind::SlowIo]);
+        self.model.now = self.disk.now();
+        self.model.end(taken, punctual);
         // A crash that was to come in this opening does not come in the next.
         self.script();
     }
 
-    fn end_it(&mut self, engine: Engine, mut clients: Vec<SimClient>, end: Option<End>) {
+    fn end_it(&mut self, engine: Engine, mut clients: Vec<SimClient>, end: Option<End>) -> Taken {
         // Nobody will learn what became of what is in flight.
         clients.iter_mut().for_each(SimClient::detach);
         match end {
@@ -425,6 +446,7 @@ impl<'a> World<'a> {
                 let clock = self.clock();
                 let closed = engine.close(clock);
                 if self.disk.is_down().is_none() {
+                    let taken = if closed.is_ok() { Taken::Nothing } else { Taken::Below(Level::Strict) };
                     if let Err(error) = closed {
                         self.coverage.branch("closed with an error");
                         if !self.allowed().failure && !self.fired_here(&FaultKind::ALL) {
@@ -433,7 +455,7 @@ impl<'a> World<'a> {
                     }
                     self.note(Lane::World, "closed", 0, || "closed".into());
                     self.last_end = self.disk.now();
-                    return;
+                    return taken;
                 }
             }
             Some(end) => {
@@ -445,11 +467,15 @@ impl<'a> World<'a> {
                 self.coverage.crashes += 1;
                 self.note(Lane::World, "crash", 0, || format!("{end:?}"));
                 self.last_end = self.disk.now();
-                return;
+                return taken_by(end == End::Kill);
             }
         }
-        if let Some(crash) = self.disk.is_down() {
-            self.crashed(crash);
+        match self.disk.is_down() {
+            Some(crash) => {
+                self.crashed(crash);
+                taken_by(crash == Crash::Kill)
+            }
+            None => Taken::Nothing,
         }
     }
 
@@ -457,8 +483,15 @@ impl<'a> World<'a> {
         self.coverage.crashes += 1;
         self.note(Lane::World, "crash", 0, || format!("{crash:?}"));
         self.last_end = self.disk.now();
+        // A loss of power after the end of the process takes what that left unflushed.
+        self.model.end(taken_by(crash == Crash::Kill), false);
         self.disk.power_on();
     }
+}
+
+/// The end of the process takes what was not written, that of the power what was not flushed.
+fn taken_by(kill: bool) -> Taken {
+    Taken::Below(if kill { Level::Buffered } else { Level::Strict })
 }
 
 /// A directory that a plan left, whole, and what is known of it.
