@@ -106,8 +106,7 @@ impl Seat {
                 self.rung.wake();
                 Rest::Awake(now + 1_000)
             } else {
-                let until = progress.wake_at.filter(|_| !progress.in_flight);
-                Rest::Parked(until.map(|at| now + at.saturating_sub(clock)))
+                Rest::Parked(progress.wake_at.map(|at| now + at.saturating_sub(clock)))
             }
         };
         progress

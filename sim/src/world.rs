@@ -414,7 +414,11 @@ impl<'a> World<'a> {
                     });
                 }
                 Sending::Skipped => {}
-                Sending::Full => break,
+                Sending::Full => {
+                    // Nobody tells of room in a ring: it looks again.
+                    client.busy(now + 20_000 + self.rng.below(100_000));
+                    break;
+                }
             }
         }
         client.busy(now + 50 + self.rng.below(3_000));
