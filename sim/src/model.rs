@@ -416,7 +416,8 @@ impl Model {
                 Fate::Open => {
                     // Of a deleted stream nothing can be known, and nothing will ever be shown.
                     let stream = tenant.streams.get(&append.stream);
-                    if stream.is_some_and(|stream| stream.life == Life::Here && !stream.impaired) {
+                    let shown = |stream: &Stream| stream.life == Life::Here && !stream.impaired;
+                    if tenant.life == Some(Life::Here) && stream.is_some_and(shown) {
                         append.fate = Fate::Void;
                     }
                 }
