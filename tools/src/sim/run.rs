@@ -205,7 +205,7 @@ fn print(findings: &Findings, tally: &Tally, scenario: Option<Scenario>, out: &m
         writeln!(out, "seed {} ({}): {first}{more}\n  {}", failed.seed, failed.scenario, failed.replay)?;
     }
     if findings.failures.len() > SEEDS_SHOWN {
-        writeln!(out, "and {} more", count((findings.failures.len() - SEEDS_SHOWN) as u64, "failing seed"))?;
+        writeln!(out, "and {}", count((findings.failures.len() - SEEDS_SHOWN) as u64, "more failing seed"))?;
     }
     if findings.runs < coverage::runs_expecting(scenario) {
         let few = grouped(coverage::runs_expecting(scenario));
