@@ -7,6 +7,7 @@ use crate::memory;
 use crate::model::{Life, Shown, Survey};
 use crate::plan::Action;
 use crate::sent::stream_number;
+use crate::trace::Lane;
 use crate::world::{Moved, World};
 use iobackend::sim::{FaultKind, FaultRates};
 use kernel::{Listing, StreamId};
@@ -309,6 +310,7 @@ impl World<'_> {
         let hashes = first.state_hashes.clone();
         drop(first);
         self.disk.kill();
+        self.note(Lane::World, "crash", 0, || "Kill".into());
         // The same log gives the same state.
         let Some(mut engine) = self.open(shards) else { return };
         if engine.state_hashes != hashes {
@@ -325,6 +327,7 @@ impl World<'_> {
         if let Err(error) = engine.close(clock) {
             self.model.violate(format!("the engine does not close, without faults: {error}"));
         }
+        self.note(Lane::World, "closed", 0, || "closed".into());
         self.verify();
     }
 

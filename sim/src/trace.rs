@@ -24,7 +24,8 @@ pub struct Event {
     pub lane: Lane,
     /// What sort of thing it is, for colours: `sent`, `done`, `refused`, `failed`, `turn`, `io`, `fault`, `crash`, `opened`, `closed`, `violation`.
     pub sort: &'static str,
-    /// The number of the request or operation, which joins a beginning with its end; 0 if there is none.
+    /// The number of the request or operation, which joins a beginning with its end. Of what the run itself does, how many operations the
+    /// disk had been asked for by then.
     pub number: u64,
     /// What it was.
     pub text: String,
@@ -34,12 +35,14 @@ pub struct Event {
 #[derive(Debug)]
 pub(crate) struct Trace {
     events: Option<Vec<Event>>,
+    /// Nothing is listed for the time being.
+    hushed: bool,
     hash: u64,
 }
 
 impl Trace {
     pub(crate) fn new(keep: bool) -> Trace {
-        Trace { events: keep.then(Vec::new), hash: 0xD1A7_3E3E }
+        Trace { events: keep.then(Vec::new), hushed: false, hash: 0xD1A7_3E3E }
     }
 
     pub(crate) fn note(&mut self, at: u64, lane: Lane, sort: &'static str, number: u64, text: impl FnOnce() -> String) {
@@ -52,9 +55,14 @@ impl Trace {
         self.absorb(at);
         self.absorb(lane_number << 32 | sort.len() as u64);
         self.absorb(number);
-        if let Some(events) = &mut self.events {
+        if let Some(events) = self.events.as_mut().filter(|_| !self.hushed) {
             events.push(Event { at, lane, sort, number, text: text() });
         }
+    }
+
+    /// Whether what follows is left out of the list; the hash takes it in.
+    pub(crate) fn hush(&mut self, hushed: bool) {
+        self.hushed = hushed;
     }
 
     pub(crate) fn absorb(&mut self, word: u64) {

@@ -162,6 +162,8 @@ impl<'a> World<'a> {
     }
 
     pub(crate) fn note(&mut self, lane: Lane, sort: &'static str, number: u64, text: impl FnOnce() -> String) {
+        // What the run itself does is placed among the disk's operations by their number.
+        let number = if lane == Lane::World { self.disk.operations() } else { number };
         self.trace.note(self.disk.now(), lane, sort, number, text);
     }
 
