@@ -22,7 +22,7 @@ pub struct Event {
     pub at: u64,
     /// Who did it.
     pub lane: Lane,
-    /// What sort of thing it is, for colours: `sent`, `done`, `refused`, `failed`, `turn`, `io`, `fault`, `crash`, `opened`, `closed`, `violation`.
+    /// What sort of thing it is, for colours: `sent`, `done`, `refused`, `left`, `failed`, `turn`, `io`, `fault`, `crash`, `opened`, `closed`, `violation`.
     pub sort: &'static str,
     /// The number of the request or operation, which joins a beginning with its end. Of what the run itself does, how many operations the
     /// disk had been asked for by then.

@@ -8,7 +8,7 @@ use crate::coverage::Coverage;
 use crate::engine::{Engine, How};
 use crate::level::Taken;
 use crate::model::Model;
-use crate::plan::{End, Epoch, Plan};
+use crate::plan::{Action, End, Epoch, Plan};
 use crate::registry::Registry;
 use crate::sent::Allowed;
 use crate::trace::{Event, Lane, Trace};
@@ -407,6 +407,7 @@ impl<'a> World<'a> {
         });
         let burst = 1 + self.rng.below(4);
         for _ in 0..burst {
+            let leaves = client.steps.front() == Some(&Action::Detach);
             match client.send_next(engine, &mut self.model, now) {
                 Sending::Sent => {
                     let token = client.last_token();
@@ -415,6 +416,7 @@ impl<'a> World<'a> {
                         what.map_or_else(String::new, |what| what.to_string())
                     });
                 }
+                Sending::Skipped if leaves => self.note(Lane::Client(number), "left", 0, String::new),
                 Sending::Skipped => {}
                 Sending::Full => {
                     // Nobody tells of room in a ring: it looks again.

@@ -106,6 +106,8 @@ fn wrong_calls_are_told() {
     sim(&["replay", "1", "--trace", "/nowhere/x"]).fails_in_a_line(2, &["cannot write /nowhere/x"]);
     sim(&["replay", "1", "--plan", "x"]).fails_with(2, &["cannot be used with"]);
     sim(&["shrink", "1", "--out", "/nowhere/x"]).fails_in_a_line(2, &["cannot write /nowhere/x"]);
+    sim(&["timeline", "1"]).fails_with(2, &["--html"]);
+    sim(&["timeline", "1", "--html", "/nowhere/x"]).fails_in_a_line(2, &["cannot write /nowhere/x"]);
     sim(&["shrink", "1", "--runs", "0"]).fails_with(2, &["--runs"]);
     sim(&["replay", "--plan", "/nowhere/x"]).fails_in_a_line(2, &["cannot read /nowhere/x"]);
 }
@@ -116,6 +118,43 @@ fn a_run_that_is_clean_is_not_made_smaller() {
     let out = place.path("small.json");
     sim(&["shrink", "3", "--out", out.to_str().unwrap()]).fails_in_a_line(1, &["seed 3 does not fail"]);
     assert!(!out.exists());
+}
+
+/// How many elements of a kind have no content.
+fn hollow(page: &str, element: &str) -> usize {
+    let start = format!("<{element} ");
+    let starts = page.split(&start).skip(1);
+    starts.filter(|rest| rest.find('>').is_some_and(|end| rest[..end].ends_with('/'))).count()
+}
+
+#[test]
+fn the_picture_is_whole_and_needs_nothing_else() {
+    let place = Place::new();
+    let path = place.path("picture.html");
+    for seed in ["3", "14"] {
+        sim(&["timeline", seed, "--html", path.to_str().unwrap()]).succeeds();
+        let page = std::fs::read_to_string(&path).unwrap();
+        assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+        assert!(page.contains("default-src 'none'") && page.contains("prefers-color-scheme: dark"));
+        for outside in ["<script", "<link", "<img", " src=", " href=", "url(", "@import", "NaN", "inf\""] {
+            assert!(!page.contains(outside), "{outside:?} is in the page");
+        }
+        for element in ["svg", "section", "title", "text", "rect", "path"] {
+            let count = |start: &str, end: &str| page.matches(&format!("{start}{element}{end}")).count();
+            assert_eq!(count("<", ">") + count("<", " "), count("</", ">") + hollow(&page, element), "{element}");
+        }
+        // Each life of the directory is drawn twice, for large screens and for small ones.
+        let replayed = sim(&["replay", seed]).succeeds();
+        let openings = cell(replayed.text(), "openings ").split(',').next().unwrap().parse::<usize>().unwrap();
+        assert!(page.matches("<svg class=\"wide\"").count() >= openings);
+        assert_eq!(page.matches("<svg class=\"wide\"").count(), page.matches("<svg class=\"narrow\"").count());
+        for lane in ["client 0", "shard 0", "disk 0", "recovery"] {
+            assert!(page.contains(&format!(">{lane}</text>")), "{lane}");
+        }
+        assert!(
+            page.contains("class=\"write\"") && page.contains("class=\"done\"") && page.contains("No law was broken")
+        );
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ mod load;
 #[cfg(test)]
 mod made_up;
 mod outputs;
-mod page;
+pub(crate) mod page;
 mod payload;
 mod run;
 mod scenario;

@@ -10,6 +10,7 @@ mod replay;
 mod run;
 mod seeds;
 mod shrink;
+mod timeline;
 
 use crate::failure::Failure;
 use crate::output;
@@ -30,6 +31,7 @@ const EXAMPLE: &str = "Example:
   diatreme sim run --seeds 0..10000
   diatreme sim replay 4711 --trace trace.txt
   diatreme sim shrink 4711 --out small.json
+  diatreme sim timeline 4711 --html picture.html
   diatreme sim scenarios
 
 A seed decides everything: the workload, the faults, who moves when. The same seed gives the same run, to
@@ -41,6 +43,7 @@ enum Command {
     Run(run::Args),
     Replay(replay::Args),
     Shrink(shrink::Args),
+    Timeline(timeline::Args),
     Scenarios(ScenarioArgs),
 }
 
@@ -49,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Command::Run(args) => run::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Shrink(args) => shrink::run(args),
+        Command::Timeline(args) => timeline::run(args),
         Command::Scenarios(_) => scenarios(),
     }
 }

@@ -16,7 +16,7 @@ mod sweep;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod timeline;
 
 use crate::bench::document::{Config, Document, Run};

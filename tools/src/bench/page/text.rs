@@ -1,7 +1,7 @@
 //! Numbers that a reader can take in at a glance, and text that cannot break out of the page.
 
 /// Text as content or attribute of HTML and SVG. A control character, which no form of it may hold, becomes a space.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for char in text.chars() {
         match char {
@@ -48,12 +48,12 @@ fn in_units(value: f64, units: &[(f64, &str)]) -> String {
 }
 
 /// A time.
-pub(super) fn latency(ns: f64) -> String {
+pub(crate) fn latency(ns: f64) -> String {
     in_units(ns, &[(1e9, " s"), (1e6, " ms"), (1e3, " µs"), (1.0, " ns")])
 }
 
 /// A time at a tick of an axis: its value is round.
-pub(super) fn latency_tick(ns: f64) -> String {
+pub(crate) fn latency_tick(ns: f64) -> String {
     let units = [(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")];
     let (scale, name) = units.into_iter().find(|(scale, _)| ns >= *scale).unwrap_or((1.0, "ns"));
     format!("{} {name}", trimmed(ns / scale))
