@@ -131,7 +131,7 @@ impl Drawing {
             let class = match request.outcome {
                 Outcome::Done => "done",
                 Outcome::Refused => "refused",
-                Outcome::Unanswered => "unanswered",
+                Outcome::GivenUp | Outcome::Unanswered => "unanswered",
             };
             let write = if request.what.starts_with("append") { "" } else { " other" };
             let at = latency(request.sent as f64);

@@ -43,7 +43,7 @@ pub(super) struct Request {
     pub(super) what: String,
     /// When, and what was said; not if the end came first.
     pub(super) answer: Option<(u64, String)>,
-    /// When its client left, and waited no longer.
+    /// When its client left.
     pub(super) left: Option<u64>,
     pub(super) outcome: Outcome,
 }
@@ -59,6 +59,9 @@ impl Request {
 pub(super) enum Outcome {
     Done,
     Refused,
+    /// Its client left, and waited no longer.
+    GivenUp,
+    /// The end came first.
     Unanswered,
 }
 
@@ -142,6 +145,7 @@ impl Life {
         } else if event.sort == "left" {
             for request in requests.iter_mut().filter(|request| request.answer.is_none()) {
                 request.left.get_or_insert(event.at);
+                request.outcome = Outcome::GivenUp;
             }
         } else if let Some(request) = requests.iter_mut().rev().find(|request| request.token == event.number) {
             request.answer = Some((event.at, event.text.clone()));

@@ -94,7 +94,7 @@ fn header(plan: &Plan, run: &Run) -> String {
     let keys = [
         ("done", "request, done; lighter if it is no append"),
         ("refused", "refused"),
-        ("unanswered", "never answered"),
+        ("unanswered", "given up, or never answered"),
         ("turn", "turn of a shard"),
         ("write", "disk: write"),
         ("flush", "flush"),
@@ -141,10 +141,10 @@ fn story(life: &Life, broken: bool) -> String {
     }
     let requests = life.requests.values().flatten();
     let of = |outcome: Outcome| requests.clone().filter(|request| request.outcome == outcome).count() as u64;
-    let (done, refused, unanswered) = (of(Outcome::Done), of(Outcome::Refused), of(Outcome::Unanswered));
-    let all = done + refused + unanswered;
+    let (done, all) = (of(Outcome::Done), requests.clone().count() as u64);
     if all > 0 {
-        let rest = [(refused, "refused"), (unanswered, "never answered")];
+        let (left, never) = (of(Outcome::GivenUp), of(Outcome::Unanswered));
+        let rest = [(of(Outcome::Refused), "refused"), (left, "given up by their client"), (never, "never answered")];
         let rest = rest.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!(", {number} {what}"));
         said.push(format!("{}: {done} done{}.", capitalized(&count(all, "request")), rest.collect::<String>()));
     }
