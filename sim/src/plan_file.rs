@@ -5,17 +5,25 @@
 use crate::payload::PAYLOAD_MIN;
 use crate::plan::{Action, Plan};
 use serde::{Deserialize, Serialize};
+use shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
 use std::fmt;
 
 const FORMAT: &str = "diatreme-sim-plan";
 /// To be raised when a plan gets another meaning.
 const VERSION: u32 = 1;
-/// The most of anything: a plan is for a machine with one disk and a few cores.
+/// The most of anything: what a plan is for, and no run goes on for ever or past the end of its numbers.
 const SHARDS_MAX: u16 = 64;
 const CLIENTS_MAX: u8 = 64;
+const WINDOW_MAX: u16 = 1024;
 const TENANTS_MAX: u8 = crate::model::TENANTS as u8;
+const OPENINGS_MAX: usize = 1000;
+const STEPS_MAX: usize = 10_000;
+const OPERATION_MAX: u64 = 1 << 40;
 const RECORD_BYTES_MAX: u32 = 1 << 20;
-const RECORDS_MAX: u16 = 64;
+/// An hour.
+const PAUSE_MAX_NS: u64 = 3_600_000_000_000;
+/// A year.
+const CLOCK_JUMP_MAX_NS: u64 = 31_536_000_000_000_000;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -90,42 +98,48 @@ impl Plan {
 
     /// What the run takes for granted of a plan that was drawn.
     fn check(&self) -> Result<(), String> {
-        let within = |what: &str, number: u64, most: u64| {
-            if (1..=most).contains(&number) {
-                Ok(())
-            } else {
-                Err(format!("{number} {what}, and there may be 1 to {most}"))
-            }
-        };
-        within("clients", self.clients.into(), CLIENTS_MAX.into())?;
-        within("requests in flight", self.window.into(), 1024)?;
+        within("clients", self.clients.into(), 1, CLIENTS_MAX.into())?;
+        within("requests in flight", self.window.into(), 1, WINDOW_MAX.into())?;
+        within("openings", self.epochs.len() as u64, 0, OPENINGS_MAX as u64)?;
+        within("steps", self.steps() as u64, 0, STEPS_MAX as u64)?;
+        for script in &self.scripts {
+            within("is the operation of a fault", script.at, 0, OPERATION_MAX)?;
+        }
         for (number, epoch) in self.epochs.iter().enumerate() {
-            let of = |text: String| format!("opening {number}: {text}");
-            within("shards", epoch.shards.into(), SHARDS_MAX.into()).map_err(of)?;
+            let of = |text: String| format!("opening {}: {text}", number + 1);
+            within("shards", epoch.shards.into(), 1, SHARDS_MAX.into()).map_err(of)?;
+            let jump = epoch.clock_jump_ns.unsigned_abs();
+            within("nanoseconds of a jump of the clock", jump, 0, CLOCK_JUMP_MAX_NS).map_err(of)?;
+            let crash = epoch.crash.map_or(0, |(at, _)| at);
+            within("is the operation of a crash", crash, 0, OPERATION_MAX).map_err(of)?;
             for (at, step) in epoch.steps.iter().enumerate() {
-                step.action.check().map_err(|text| of(format!("step {at}: {text}")))?;
+                step.action.check().map_err(|text| of(format!("step {}: {text}", at + 1)))?;
             }
         }
         Ok(())
     }
 }
 
+fn within(what: &str, number: u64, least: u64, most: u64) -> Result<(), String> {
+    let fits = (least..=most).contains(&number);
+    if fits { Ok(()) } else { Err(format!("{number} {what}: at least {least}, at most {most}")) }
+}
+
 impl Action {
     fn check(self) -> Result<(), String> {
-        if let Action::Append { count, bytes, .. } = self {
-            if !(1..=RECORDS_MAX).contains(&count) {
-                return Err(format!("an append of {count} records, and it may have 1 to {RECORDS_MAX}"));
+        match self {
+            Action::Append { count, bytes, .. } => {
+                within("records in an append", count.into(), 1, u64::from(REQUEST_RECORDS_MAX))?;
+                within("bytes of a record", bytes.into(), PAYLOAD_MIN as u64, RECORD_BYTES_MAX.into())?;
+                let bytes = u64::from(count) * u64::from(bytes);
+                within("bytes in an append", bytes, 0, u64::from(REQUEST_PAYLOAD_MAX))?;
             }
-            if !(PAYLOAD_MIN as u32..=RECORD_BYTES_MAX).contains(&bytes) {
-                return Err(format!("a record of {bytes} bytes, and it may have {PAYLOAD_MIN} to {RECORD_BYTES_MAX}"));
-            }
+            Action::Read { max, .. } => within("records of a read", max.into(), 1, u16::MAX.into())?,
+            Action::Pause(ns) => within("nanoseconds of a pause", ns, 0, PAUSE_MAX_NS)?,
+            _ => {}
         }
-        match self.tenant() {
-            Some(tenant) if tenant >= TENANTS_MAX => {
-                Err(format!("tenant {tenant}, and there are {TENANTS_MAX}, from 0 on"))
-            }
-            _ => Ok(()),
-        }
+        let tenant = self.tenant().unwrap_or_default();
+        within("is a tenant's number", tenant.into(), 0, u64::from(TENANTS_MAX) - 1)
     }
 }
 
@@ -242,6 +256,7 @@ pub(crate) mod rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Expected, Place};
     use crate::scenario::Scenario;
 
     #[test]
@@ -269,9 +284,18 @@ mod tests {
         refused(FORMAT, "something-else", "its format is \"something-else\"");
         refused("\"errors\"", "\"error\"", "\"error\" is none of calm");
         refused("\"window\": ", "\"windows\": ", "unknown field `windows`");
-        refused("\"clients\": ", "\"clients\": 9", "clients, and there may be 1 to");
-        refused("\"shards\": ", "\"shards\": 6666", "");
-        refused("\"count\": ", "\"count\": 99", "step");
+        refused("\"clients\": ", "\"clients\": 9", "clients: at least 1, at most 64");
+        refused("\"shards\": ", "\"shards\": 66", "opening 1: 66");
+        refused("\"count\": ", "\"count\": 4000", "records in an append: ");
+        refused("\"bytes\": ", "\"bytes\": 4000000", "bytes of a record: ");
+        // A run goes to its end, whatever the numbers of the plan.
+        let mut plan = Plan::draw(3, Scenario::Calm);
+        let place = Place { tenant: 0, stream: 0 };
+        plan.epochs[0].steps[0].action = Action::Append { place, count: 64, bytes: 1 << 20, expected: Expected::Any };
+        let error = Plan::from_json(&plan.to_json().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("opening 1: step 1: 67108864 bytes in an append"), "{error}");
+        plan.epochs[0].steps[0].action = Action::Pause(u64::MAX);
+        assert!(Plan::from_json(&plan.to_json().unwrap()).is_err());
         assert!(Plan::from_json("{").unwrap_err().to_string().starts_with("no plan: "));
     }
 }
