@@ -158,6 +158,31 @@ fn the_picture_is_whole_and_needs_nothing_else() {
 }
 
 #[test]
+fn a_plan_from_a_file_is_replayed() {
+    let place = Place::new();
+    let (path, trace) = (place.path("plan.json"), place.path("trace.txt"));
+    let plan = r#"{"format": "diatreme-sim-plan", "version": 1, "plan": {
+        "seed": 7, "scenario": "crashes", "clients": 1, "window": 1, "corruptions_max": 0,
+        "rates": {"write-error": {"per_million": 1, "spared": ["directory"]}},
+        "scripts": [{"at": 30, "fault": "power-cut"}],
+        "epochs": [{"shards": 1, "clock_jump_ns": 0, "crash": null, "end": "close", "meanwhile": ["copied"], "steps": [
+            {"client": 0, "action": {"create-tenant": 0}},
+            {"client": 0, "action": {"create-stream": {"tenant": 0, "stream": 0}}},
+            {"client": 0, "action": {"append": {"place": {"tenant": 0, "stream": 0}, "count": 2, "bytes": 50, "expected": "any"}}},
+            {"client": 0, "action": {"pause": 20000000}}
+        ]}]
+    }}"#;
+    std::fs::write(&path, plan).unwrap();
+    let args = ["replay", "--plan", path.to_str().unwrap(), "--trace", trace.to_str().unwrap()];
+    let ended = sim(&args).succeeds();
+    assert_eq!(cell(ended.text(), "plan "), "1 opening, 4 steps, 1 client, 1 in flight each");
+    assert!(cell(ended.text(), "faults ").contains("power-cut 1"), "{}", ended.text());
+    let trace = std::fs::read_to_string(trace).unwrap();
+    assert!(trace.contains(" sent 1 create a tenant 0") && trace.contains(" fault 30 struck "), "{trace}");
+    sim(&["timeline", "--plan", path.to_str().unwrap(), "--html", place.path("x").to_str().unwrap()]).succeeds();
+}
+
+#[test]
 fn a_file_that_is_no_plan_is_told() {
     let place = Place::new();
     let path = place.path("plan.json");

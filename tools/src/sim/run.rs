@@ -25,8 +25,8 @@ const SEEDS_SHOWN: usize = 20;
   diatreme sim run --seeds 0..1000 --scenario rot --json rot.json
   diatreme sim run --seeds 10000.. --minutes 60
 
-A fault or a branch of recovery that never came is an error once there were 3,000 runs: the rarest comes in
-one run of 270, so that chance does not explain it. With --scenario, the faults of that scenario are asked
+A fault or a branch of recovery that never came is an error once there were 5,000 runs: the rarest comes in
+one run of 435, so that chance does not explain it. With --scenario, the faults of that scenario are asked
 for, once there were 1,000 runs. One seed of 64 is run twice, and both must have the same trace hash.
 Ctrl-C ends early, in order: what was found is told, and the exit code is 1.")]
 pub(crate) struct Args {
@@ -213,10 +213,7 @@ fn print(findings: &Findings, tally: &Tally, scenario: Option<Scenario>, out: &m
     }
     if findings.clean {
         let twice = count(findings.repeated, "seed");
-        writeln!(
-            out,
-            "clean: no run broke a law; {twice}, one of {REPEATED_ONE_OF}, were run twice and were the same"
-        )?;
+        writeln!(out, "clean: no run broke a law; run twice, and the same: {twice}, one of {REPEATED_ONE_OF}")?;
     }
     Ok(())
 }
