@@ -2,6 +2,7 @@
 //!
 //! A file made by another version is refused: the same plan would be another run. Faults and scenarios go by their names.
 
+use crate::level::Policy;
 use crate::payload::PAYLOAD_MIN;
 use crate::plan::{Action, Plan};
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,7 @@ impl Plan {
     fn check(&self) -> Result<(), String> {
         within("clients", self.clients.into(), 1, CLIENTS_MAX.into())?;
         within("requests in flight", self.window.into(), 1, WINDOW_MAX.into())?;
+        self.policy.check()?;
         within("openings", self.epochs.len() as u64, 0, OPENINGS_MAX as u64)?;
         within("steps", self.steps() as u64, 0, STEPS_MAX as u64)?;
         for script in &self.scripts {
@@ -134,12 +136,26 @@ impl Action {
                 let bytes = u64::from(count) * u64::from(bytes);
                 within("bytes in an append", bytes, 0, u64::from(REQUEST_PAYLOAD_MAX))?;
             }
+            Action::SetPolicy(_, policy) => policy.check()?,
             Action::Read { max, .. } => within("records of a read", max.into(), 1, u16::MAX.into())?,
             Action::Pause(ns) => within("nanoseconds of a pause", ns, 0, PAUSE_MAX_NS)?,
             _ => {}
         }
         let tenant = self.tenant().unwrap_or_default();
         within("is a tenant's number", tenant.into(), 0, u64::from(TENANTS_MAX) - 1)
+    }
+}
+
+impl Policy {
+    fn check(self) -> Result<(), String> {
+        match self {
+            Policy::Buffered { interval_ns, records } => {
+                within("nanoseconds of buffering", interval_ns, 1, PAUSE_MAX_NS)?;
+                within("records in a buffer", records.into(), 1, u32::MAX.into())
+            }
+            Policy::Group { max_delay_ns } => within("nanoseconds of a group's delay", max_delay_ns, 0, PAUSE_MAX_NS),
+            Policy::Memory | Policy::EveryRecord | Policy::EveryBatch => Ok(()),
+        }
     }
 }
 
@@ -256,6 +272,7 @@ pub(crate) mod rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::level::Asked;
     use crate::plan::{Expected, Place};
     use crate::scenario::Scenario;
 
@@ -291,9 +308,12 @@ mod tests {
         // A run goes to its end, whatever the numbers of the plan.
         let mut plan = Plan::draw(3, Scenario::Calm);
         let place = Place { tenant: 0, stream: 0 };
-        plan.epochs[0].steps[0].action = Action::Append { place, count: 64, bytes: 1 << 20, expected: Expected::Any };
+        plan.epochs[0].steps[0].action =
+            Action::Append { place, count: 64, bytes: 1 << 20, expected: Expected::Any, level: Asked::Tenants };
         let error = Plan::from_json(&plan.to_json().unwrap()).unwrap_err().to_string();
         assert!(error.contains("opening 1: step 1: 67108864 bytes in an append"), "{error}");
+        plan.epochs[0].steps[0].action = Action::SetPolicy(0, Policy::Buffered { interval_ns: 0, records: 1 });
+        assert!(Plan::from_json(&plan.to_json().unwrap()).is_err());
         plan.epochs[0].steps[0].action = Action::Pause(u64::MAX);
         assert!(Plan::from_json(&plan.to_json().unwrap()).is_err());
         assert!(Plan::from_json("{").unwrap_err().to_string().starts_with("no plan: "));

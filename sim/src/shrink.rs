@@ -12,7 +12,7 @@
 //! What must stay true: the plan that comes out fails, as the last verdict on it said; the search ends after so many runs as
 //! it was given, however small the plan is then.
 
-use crate::level::Asked;
+use crate::level::{Asked, Policy};
 use crate::payload::PAYLOAD_MIN;
 use crate::plan::{Action, End, Expected, Plan, Step};
 use iobackend::sim::{FaultKind, FaultRates, Rng, Script};
@@ -226,7 +226,7 @@ impl<J: FnMut(&Plan) -> Verdict> Search<J> {
         self.minimize(whole, |plan, kept| Plan { scripts: kept.to_vec(), ..plan.clone() });
     }
 
-    /// Fewer shards, clients and requests in flight; smaller records and shorter reads.
+    /// Fewer shards, clients and requests in flight; smaller records and shorter reads; the policy that an engine has by itself.
     fn numbers(&mut self) {
         let mut one_client = Plan { clients: 1, ..self.best.clone() };
         one_client.epochs.iter_mut().flat_map(|epoch| &mut epoch.steps).for_each(|step| step.client = 0);
@@ -235,6 +235,9 @@ impl<J: FnMut(&Plan) -> Verdict> Search<J> {
             if plan.clients < self.best.clients && self.accept(plan) {
                 break;
             }
+        }
+        if self.best.policy != Policy::NATURAL {
+            let _simpler_or_not = self.accept(Plan { policy: Policy::NATURAL, ..self.best.clone() });
         }
         for window in [1, 2, 8] {
             if window < self.best.window && self.accept(Plan { window, ..self.best.clone() }) {

@@ -162,13 +162,14 @@ fn a_plan_from_a_file_is_replayed() {
     let place = Place::new();
     let (path, trace) = (place.path("plan.json"), place.path("trace.txt"));
     let plan = r#"{"format": "diatreme-sim-plan", "version": 1, "plan": {
-        "seed": 7, "scenario": "crashes", "clients": 1, "window": 1, "corruptions_max": 0,
+        "seed": 7, "scenario": "crashes", "clients": 1, "window": 1, "policy": "every-batch", "corruptions_max": 0,
         "rates": {"write-error": {"per_million": 1, "spared": ["directory"]}},
         "scripts": [{"at": 30, "fault": "power-cut"}],
         "epochs": [{"shards": 1, "clock_jump_ns": 0, "crash": null, "end": "close", "meanwhile": ["copied"], "steps": [
             {"client": 0, "action": {"create-tenant": 0}},
             {"client": 0, "action": {"create-stream": {"tenant": 0, "stream": 0}}},
-            {"client": 0, "action": {"append": {"place": {"tenant": 0, "stream": 0}, "count": 2, "bytes": 50, "expected": "any"}}},
+            {"client": 0, "action": {"append": {"place": {"tenant": 0, "stream": 0}, "count": 2, "bytes": 50,
+                "expected": "any", "level": "tenants"}}},
             {"client": 0, "action": {"pause": 20000000}}
         ]}]
     }}"#;
