@@ -9,6 +9,7 @@ use crate::plan::{Action, End, Epoch, Expected, Place, Plan, Step};
 use crate::scenario::Scenario;
 use crate::world::{self, Finished, Run, run};
 use iobackend::sim::{FaultKind, FaultRates, Script};
+use std::ops::Range;
 
 /// A small run without faults.
 #[derive(Clone, Debug)]
@@ -36,6 +37,9 @@ pub const KINDS: [FaultKind; 14] = [
     FaultKind::LostWrite,
     FaultKind::LatentSector,
 ];
+
+/// Places at which a directory is spoilt, at the most; of more, some are taken, evenly spread.
+pub const PLACES_MAX: u64 = 50_000;
 
 /// What a loop came to.
 #[derive(Clone, Debug)]
@@ -203,7 +207,7 @@ pub fn at_every_byte(workload: &Workload, spoil: Spoil, stride: u64, mut watch: 
     let finished = Finished::of(&plan);
     let mut spoilt =
         Spoilt { workload: workload.name, spoil, tried: 0, refused: 0, named: 0, whole: 0, failures: Vec::new() };
-    for (name, at) in places(&finished, spoil, stride.max(1)) {
+    for (name, at) in places(&finished, spoil, stride) {
         let outcome = finished.spoil(&name, at, spoil == Spoil::Cut);
         spoilt.tried += 1;
         match outcome {
@@ -219,13 +223,18 @@ pub fn at_every_byte(workload: &Workload, spoil: Spoil, stride: u64, mut watch: 
 
 /// Bytes of files that hold anything; for cuts, all up to the last of them.
 fn places(finished: &Finished<'_>, spoil: Spoil, stride: u64) -> Vec<(String, u64)> {
-    let mut places = Vec::new();
-    for (name, stored, len) in finished.files() {
-        let bytes: Vec<u64> = match spoil {
-            Spoil::Flip => stored.into_iter().flatten().collect(),
-            Spoil::Cut => (0..stored.last().map_or(0, |range| range.end.min(len))).collect(),
-        };
-        places.extend(bytes.into_iter().step_by(stride as usize).map(|at| (name.clone(), at)));
-    }
-    places
+    let whole = |(name, stored, len): (String, Vec<Range<u64>>, u64)| match spoil {
+        Spoil::Flip => (name, stored),
+        Spoil::Cut => {
+            let end = stored.last().map_or(0, |range| range.end.min(len));
+            (name, std::iter::once(0..end).collect())
+        }
+    };
+    let files: Vec<(String, Vec<Range<u64>>)> = finished.files().into_iter().map(whole).collect();
+    let bytes: u64 = files.iter().flat_map(|(_, ranges)| ranges).map(|range| range.end - range.start).sum();
+    let spread = stride.max(bytes.div_ceil(PLACES_MAX)).max(1) as usize;
+    let of_file = |(name, ranges): (String, Vec<Range<u64>>)| {
+        ranges.into_iter().flat_map(move |range| range.step_by(spread)).map(move |at| (name.clone(), at))
+    };
+    files.into_iter().flat_map(of_file).collect()
 }

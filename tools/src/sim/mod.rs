@@ -4,6 +4,7 @@
 //! repeated, told and shown. A run is single-threaded and depends on its plan alone, so threads change the speed and nothing else.
 
 mod coverage;
+mod exhaust;
 mod fleet;
 mod quiet;
 mod replay;
@@ -29,6 +30,7 @@ pub(crate) struct Args {
 
 const EXAMPLE: &str = "Example:
   diatreme sim run --seeds 0..10000
+  diatreme sim exhaust
   diatreme sim replay 4711 --trace trace.txt
   diatreme sim shrink 4711 --out small.json
   diatreme sim timeline 4711 --html picture.html
@@ -41,6 +43,7 @@ Exit code 1 if the engine did something that it must not.";
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(run::Args),
+    Exhaust(exhaust::Args),
     Replay(replay::Args),
     Shrink(shrink::Args),
     Timeline(timeline::Args),
@@ -50,6 +53,7 @@ enum Command {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         Command::Run(args) => run::run(args),
+        Command::Exhaust(args) => exhaust::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Shrink(args) => shrink::run(args),
         Command::Timeline(args) => timeline::run(args),

@@ -10,6 +10,11 @@ thread_local! {
 
 /// Runs a plan. A panic in it ends in the run's violations and nowhere else.
 pub(super) fn run(plan: &::sim::Plan, keep_trace: bool) -> ::sim::Run {
+    during(|| ::sim::run(plan, keep_trace))
+}
+
+/// Does something that runs plans.
+pub(super) fn during<T>(simulate: impl FnOnce() -> T) -> T {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = panic::take_hook();
@@ -20,7 +25,7 @@ pub(super) fn run(plan: &::sim::Plan, keep_trace: bool) -> ::sim::Run {
         }));
     });
     let outer = SIMULATES.replace(true);
-    let run = ::sim::run(plan, keep_trace);
+    let done = simulate();
     SIMULATES.set(outer);
-    run
+    done
 }
