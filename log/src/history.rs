@@ -3,7 +3,10 @@
 //! Opening and verifying both ask here, and nothing here reads or writes. What must stay true:
 //! - no frame below the claim is given up without an [`Item::Lost`] or a fault that names it;
 //! - a frame that a later opening passed over (at or above the base that it pinned) is not part of the log;
-//! - nothing that is not plainly ours and unused is [`Verdict::Unused`].
+//! - nothing that is not plainly ours and unused is [`Verdict::Unused`];
+//! - what may be taken away is never all that tells of a loss: with it gone, the judgement is the same.
+
+mod traces;
 
 use crate::error::Cause;
 use crate::format::footer::FooterHeader;
@@ -109,7 +112,7 @@ pub(crate) enum Verdict {
     Part,
     /// It was made and holds nothing that was ever acknowledged: it may go.
     Unused,
-    /// It holds nothing that can be used, and must not be touched.
+    /// It holds nothing that can be used, and must not be touched: it is damaged, or tells of what is.
     Left,
 }
 
@@ -167,6 +170,7 @@ pub(crate) fn judge(log: u16, outlines: &[Outline], frontier: Base) -> Judgement
     for (judged, outline) in segments.iter_mut().zip(outlines) {
         judged.whole &= !blamed.contains(&outline.id);
     }
+    traces::keep(&mut segments, &end, (outlines, &limits), frontier, &anchors);
     // Numbers have no gaps: what lies before a segment that stays must stay too.
     let stays = segments.iter().rposition(|judged| judged.verdict != Verdict::Unused).unwrap_or(0);
     for judged in segments.iter_mut().take(stays).filter(|judged| judged.verdict == Verdict::Unused) {
@@ -214,14 +218,21 @@ pub(crate) fn judge_sealed(outline: &Outline, footer: &FooterHeader) -> Vec<Item
 
 /// The highest sequence that anything intact vouches for. A segment of another history vouches for nothing in this one.
 fn claim(outlines: &[Outline], limits: &[u64], frontier: Base, anchors: &[Base]) -> u64 {
-    let ours = outlines.iter().zip(limits).filter(|(outline, _)| contradicts(outline, anchors).is_none());
-    ours.fold(frontier.sequence, |claim, (outline, &limit)| {
-        let base = outline.header.map_or(0, |header| header.base.sequence);
-        let sealed = outline.footer.map_or(0, |footer| footer.next_sequence);
-        let marks = outline.frames.iter().map(|frame| frame.durable_mark).max().unwrap_or(0);
-        // What a segment says from its limit on is of frames that are not part of the log.
-        claim.max(base).max(sealed.max(marks).min(limit))
-    })
+    let claims =
+        outlines.iter().zip(limits).map(|(outline, &limit)| claim_of(outline, &outline.frames, limit, anchors));
+    claims.fold(frontier.sequence, u64::max)
+}
+
+/// The same of one segment, if of its frames there are only these.
+fn claim_of<'a>(outline: &Outline, frames: impl IntoIterator<Item = &'a Line>, limit: u64, anchors: &[Base]) -> u64 {
+    if contradicts(outline, anchors).is_some() {
+        return 0;
+    }
+    let base = outline.header.map_or(0, |header| header.base.sequence);
+    let sealed = outline.footer.map_or(0, |footer| footer.next_sequence);
+    let marks = frames.into_iter().map(|frame| frame.durable_mark).max().unwrap_or(0);
+    // What a segment says from its limit on is of frames that are not part of the log.
+    base.max(sealed.max(marks).min(limit))
 }
 
 /// A segment is made only when the one before it is there to stay. So where a number is missing below one that is there, a

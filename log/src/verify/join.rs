@@ -6,7 +6,7 @@ use crate::error::{Cause, Damage, Loss};
 use crate::format::Fault;
 use crate::format::manifest::Manifest;
 use crate::format::segment::SegmentId;
-use crate::history::{Judgement, Lost, Outline, Verdict, judge};
+use crate::history::{Item, Judged, Judgement, Lost, Outline, Verdict, judge};
 use crate::manifest::ManifestRead;
 use std::ops::Range;
 
@@ -94,16 +94,20 @@ fn take(findings: Findings, verified: &mut Verified, streams: &mut Map<Vec<Stret
 }
 
 /// The segments that should be sealed and are not: closing seals all, and so does an opening before it goes on, but
-/// for those that are damaged.
+/// for those that are damaged, and those whose torn frames it left because they told of a loss.
 fn unsealed(outlines: &[Outline], judgement: &Judgement, clean: bool) -> Vec<usize> {
     let last = outlines.iter().rev().find_map(|outline| outline.incarnation);
     let of_last = |outline: &Outline| outline.incarnation == last;
     let judged = outlines.iter().zip(&judgement.segments).enumerate();
     judged
         .filter(|(_, (outline, judged))| outline.footer.is_none() && judged.verdict == Verdict::Part && judged.whole)
-        .filter(|(_, (outline, _))| clean || !of_last(outline))
+        .filter(|(_, (outline, judged))| adopted(judged) == outline.frames.len() && (clean || !of_last(outline)))
         .map(|(at, _)| at)
         .collect()
+}
+
+fn adopted(judged: &Judged) -> usize {
+    judged.items.iter().filter(|item| matches!(item, Item::Frame { .. })).count()
 }
 
 /// Checks that the stretches of a stream join, over all segments and logs, from the genesis on.
