@@ -97,7 +97,7 @@ impl fmt::Display for IoError {
         match *self {
             Self::Short { operation, wanted, got } => write!(f, "{operation} stopped after {got} of {wanted} bytes"),
             Self::NoSpace { operation } => {
-                write!(f, "{operation}: no space left on the device or in the quota; free some")
+                write!(f, "{operation}: no space left on the device or in the quota; free some space")
             }
             Self::Os { operation, errno } => {
                 write!(f, "{operation}: {}", io::Error::from_raw_os_error(errno))
