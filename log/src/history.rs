@@ -439,9 +439,11 @@ impl Course {
                 }
             }
             let order = self.breaks_order(line.sequence, line.previous_crc).then_some(Fault::Order);
-            let fault = line.fault.or(order);
-            if fault == Some(Fault::Cut) {
-                // A file is made at its full length before it is written: it was not a crash that cut it.
+            // What only verification looks for comes last: opening must judge the frame alike.
+            let fault = line.fault.filter(|fault| !is_of_records(*fault)).or(order).or(line.fault);
+            if fault.is_some_and(|fault| fault == Fault::Cut || is_of_records(fault)) {
+                // A file is made at its full length before it is written: it was not a crash that cut it. And a frame of
+                // which only verification finds that its records contradict each other is there whole: it is no torn one.
                 self.claim = self.claim.max(line.sequence + 1);
             }
             if fault.is_some() && self.claim <= line.sequence {
@@ -542,6 +544,11 @@ impl Course {
             })
             .collect()
     }
+}
+
+/// Whether a frame whose checksums fit holds records that do not: its links, or their lengths.
+fn is_of_records(fault: Fault) -> bool {
+    matches!(fault, Fault::Chain | Fault::Shape)
 }
 
 fn lost(items: &[Item]) -> impl Iterator<Item = &Lost> {
