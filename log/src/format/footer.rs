@@ -178,7 +178,12 @@ impl Footer {
             streams: streams.chunks_exact(STREAM_ENTRY_BYTES).map(decode_stream).collect(),
             index: index.chunks_exact(INDEX_ENTRY_BYTES).map(decode_index).collect(),
         };
-        if footer.links_are_sound() && footer.offsets_are_sound() { Ok(footer) } else { Err(Fault::Shape) }
+        if footer.is_sound() { Ok(footer) } else { Err(Fault::Shape) }
+    }
+
+    /// Whether it does not contradict itself: another is refused, and must not be written.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.links_are_sound() && self.offsets_are_sound()
     }
 
     /// Every walk over the index ends: an entry points only at one before it.

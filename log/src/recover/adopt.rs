@@ -4,9 +4,9 @@ use super::{Blind, Content, Frame, Recovered};
 use crate::StreamStart;
 use crate::draft::Draft;
 use crate::error::{Cause, Damage, Loss};
-use crate::format::Fault;
 use crate::format::footer::{Footer, StreamEntry};
 use crate::format::frame::TableEntry;
+use crate::format::{BLOCK_BYTES, Fault};
 use crate::history::{Item, Judged, Lost, Outline, Verdict};
 use crate::index::{Run, SealedSegment};
 use hashbrown::HashMap;
@@ -48,8 +48,19 @@ impl Adoption {
             }
         };
         if judged.verdict == Verdict::Part {
+            if outline.footer.is_none() && judged.whole && !footer.is_sound() {
+                self.refuse_footer(outline, &footer);
+            }
             self.keep(outline, footer);
         }
+    }
+
+    /// The frames' tables contradict each other under checksums that fit. The footer that they give would be refused by the
+    /// next opening; so it is not written, and this one says so as well.
+    #[cold]
+    fn refuse_footer(&mut self, outline: &Outline, footer: &Footer) {
+        let (bytes, cause) = (BLOCK_BYTES as u64..footer.header.position, Cause::Footer(Fault::Shape));
+        self.recovered.damage.push(Damage { segment: outline.id, bytes, cause, losses: Vec::new() });
     }
 
     fn take_lost(&mut self, outline: &Outline, judged: &Judged) {

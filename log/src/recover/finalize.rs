@@ -21,7 +21,7 @@ pub(super) fn segment<B: IoBackend>(
 ) -> Result<(), LogError> {
     match (judged.verdict, kept) {
         (Verdict::Unused, _) => remove(backend, outline.id),
-        (Verdict::Part, Some(kept)) if outline.footer.is_none() && judged.whole => {
+        (Verdict::Part, Some(kept)) if outline.footer.is_none() && judged.whole && kept.footer.is_sound() => {
             seal(backend, buffer, outline.id, &kept.footer)
         }
         (Verdict::Part, _) if outline.footer.is_none() => flush(backend, outline.id),
