@@ -133,6 +133,7 @@ pub fn recover<B: IoBackend>(
 ) -> Result<Recovered, LogError> {
     let (mut outlines, mut contents) = (Vec::new(), Vec::new());
     let numbers = segment_numbers(backend, log)?;
+    check_numbers(log, frontier.segment, numbers.len())?;
     let mut bytes = 0;
     for &number in &numbers {
         let id = SegmentId { log, number };
@@ -172,7 +173,6 @@ pub fn recover<B: IoBackend>(
     let stays = outlines.iter().zip(&judgement.segments).rev().find(|(_, judged)| judged.verdict != Verdict::Unused);
     let last = stays.map_or(0, |(outline, _)| outline.id.number);
     let last = last.max(judgement.base.segment).max(frontier.segment);
-    check_numbers(log, last, outlines.len())?;
     recovered.start = LogStart { base: judgement.base, segment: last + 1 };
     Ok(recovered)
 }
@@ -199,7 +199,7 @@ pub(crate) fn segment_numbers<B: IoBackend>(backend: &mut B, log: u16) -> Result
 }
 
 /// Refuses a segment's number that no history can have led to: numbers have no gaps but for what is lost.
-fn check_numbers(log: u16, last: u32, count: usize) -> Result<(), LogError> {
+pub(crate) fn check_numbers(log: u16, last: u32, count: usize) -> Result<(), LogError> {
     if last as usize > count + SEGMENTS_MISSING_MAX {
         return Err(LogError::Foreign { path: SegmentId { log, number: last }.to_string() });
     }

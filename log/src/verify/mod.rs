@@ -11,7 +11,7 @@ use crate::format::segment::SegmentId;
 use crate::format::{RootName, root_name};
 use crate::history::pinned_within;
 use crate::manifest::{ManifestRead, read_manifest};
-use crate::recover::{segment_numbers, show};
+use crate::recover::{check_numbers, segment_numbers, show};
 #[cfg(doc)]
 use crate::scan::SCAN_BUFFER_BYTES;
 use crate::scan::SegmentFile;
@@ -57,6 +57,7 @@ pub fn verify<B: IoBackend>(
     let mut buffer = Some(buffer);
     let read = read_manifest(&mut backend, &mut buffer)?;
     let (ids, logs, total) = all_segments(&mut backend, &mut buffer)?;
+    check_frontiers(&read, &ids)?;
     let engine = read.manifest.as_ref().map(|manifest| manifest.engine);
     drop((backend, buffer));
 
@@ -107,6 +108,14 @@ fn show_pinned<B: IoBackend>(
         }
     }
     Ok(())
+}
+
+/// Refuses what an opening refuses: a frontier that no history of these segments can have led to.
+fn check_frontiers(read: &ManifestRead, ids: &[SegmentId]) -> Result<(), LogError> {
+    let frontiers = read.manifest.iter().flat_map(|manifest| &manifest.frontiers);
+    (0..).zip(frontiers).try_for_each(|(log, frontier)| {
+        check_numbers(log, frontier.segment, ids.iter().filter(|id| id.log == log).count())
+    })
 }
 
 type AllSegments = (Vec<SegmentId>, usize, u64);
