@@ -123,11 +123,11 @@ pub enum Cause {
     },
     /// The segment's header is bad; its frames may be intact.
     SegmentHeader(Fault),
-    /// The footer or trailer is bad; the frames tell the same.
+    /// The footer or trailer is bad, or would be if it were made of the frames; no frame is.
     Footer(Fault),
     /// Bytes that must be zero are not.
     NotZero,
-    /// A copy of the manifest is bad; the other one serves.
+    /// A copy of the manifest is missing or bad, and so is the other.
     Manifest(Fault),
     /// A stream's chain does not continue here, though every checksum fits.
     Chain,
@@ -149,7 +149,7 @@ pub struct Loss {
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Cause::Manifest(fault) = self.cause {
-            return write!(f, "a copy of the manifest: {fault}; the other copy serves");
+            return write!(f, "a copy of the manifest: {fault}; neither copy serves");
         }
         write!(f, "{} at byte {}", self.segment, self.bytes.start)?;
         match self.cause {

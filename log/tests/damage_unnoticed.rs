@@ -94,10 +94,25 @@ fn a_flipped_byte_in_a_manifest() {
             let mut disk = subject.disk.clone();
             disk.file(name).flip(at as u64, 1 << (at % 8));
             let verified = Memory::of(disk).verify();
-            assert_eq!(verified.damage.len(), 1, "byte {at} of {name}");
-            assert!(matches!(verified.damage[0].cause, Cause::Manifest(_)), "byte {at} of {name}");
+            let bad = verified.bad_copy.unwrap_or_else(|| panic!("byte {at} of {name}"));
+            assert!(bad.name == name && bad.fault.is_some(), "byte {at} of {name}: {bad}");
+            assert_eq!(verified.damage, [], "the other copy serves");
         }
     }
+}
+
+/// A power cut while a copy was written is no damage; a copy of which nothing is left is.
+#[test]
+fn a_directory_without_a_copy_of_the_manifest_that_serves() {
+    let mut disk = closed().disk;
+    disk.remove_file("manifest.a");
+    let verified = Memory::of(disk.clone()).verify();
+    assert_eq!(verified.bad_copy.map(|bad| (bad.name, bad.fault)), Some(("manifest.a", None)));
+    assert_eq!(verified.damage, []);
+    disk.file("manifest.b").flip(20, 1);
+    let verified = Memory::of(disk).verify();
+    assert_eq!((verified.bad_copy, verified.damage.len()), (None, 2), "{:?}", verified.damage);
+    assert!(verified.damage.iter().all(|damage| matches!(damage.cause, Cause::Manifest(_))), "{:?}", verified.damage);
 }
 
 /// A segment that was filled has its footer far before its trailer, and zeros between.

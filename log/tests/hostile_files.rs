@@ -4,10 +4,11 @@
 
 mod harness;
 
-use diatreme_log::SegmentId;
-use diatreme_log::format::crc;
 use diatreme_log::format::footer::{FOOTER_HEADER_BYTES, FooterHeader};
 use diatreme_log::format::frame::{FrameHeader, HEADER_BYTES};
+use diatreme_log::format::segment::Base;
+use diatreme_log::format::{Fault, crc};
+use diatreme_log::{Cause, LogError, SegmentId};
 use harness::matrix::{Subject, closed, crashed, frames, in_log};
 use harness::memory::{Disk, Memory};
 use harness::{Model, Place, config, read, try_open};
@@ -147,4 +148,70 @@ fn a_table_that_points_at_no_record_is_not_sound() {
     sum_frame(frame, table);
     let verified = Memory::of(subject.disk).verify();
     assert!(!verified.damage.is_empty() || verified.torn > 0, "{verified:?}");
+}
+
+/// Changes the last frame of a crashed log, and makes its checksums fit again.
+fn with_last_frame_forged(forge: impl FnOnce(&mut [u8], std::ops::Range<usize>)) -> Memory {
+    let mut subject = crashed(false);
+    let data = &mut subject.disk.file(&in_log("00000002.seg")).data;
+    let place = frames(data).pop().unwrap().bytes;
+    let frame = &mut data[place.start as usize..place.end as usize];
+    let header = FrameHeader::decode(frame).unwrap();
+    let table = header.table_at()..header.table_at() + usize::from(header.entries) * 112;
+    forge(frame, table.clone());
+    sum_frame(frame, table);
+    Memory::of(subject.disk)
+}
+
+/// Verification took a frame whose links do not join for a torn tail that the next opening cuts. That adopted it.
+#[test]
+fn a_last_frame_whose_records_do_not_join_is_damaged_and_not_torn() {
+    // The position of its first record.
+    let memory = with_last_frame_forged(|frame, _| frame[HEADER_BYTES + 16] ^= 1);
+    let before = memory.verify();
+    assert!(matches!(before.damage[0].cause, Cause::Frame { fault: Fault::Chain, .. }), "{:?}", before.damage);
+    let recovered = memory.recover().unwrap();
+    assert_eq!((before.torn, recovered.torn), (0, None));
+    let after = memory.verify();
+    assert_eq!((after.damage, after.torn), (before.damage, 0));
+}
+
+/// If the frame says as well that it follows another than it does, opening takes it for torn: so must verification.
+#[test]
+fn a_last_frame_that_follows_another_is_torn_whatever_its_records_are() {
+    let memory = with_last_frame_forged(|frame, _| {
+        frame[HEADER_BYTES + 16] ^= 1;
+        frame[68] ^= 1;
+    });
+    let before = memory.verify();
+    assert_eq!((before.damage, before.torn), (vec![], 1));
+    let recovered = memory.recover().unwrap();
+    assert!(recovered.damage.is_empty() && recovered.torn.is_some(), "{recovered:?}");
+}
+
+/// Opening made a footer of tables that contradict each other, and the next opening was the first to say so.
+#[test]
+fn a_footer_that_would_be_refused_is_not_written() {
+    // The number of records of its first stream.
+    let memory = with_last_frame_forged(|frame, table| frame[table.start + 12] = 200);
+    assert_ne!(memory.verify().damage, []);
+    let first = memory.recover().unwrap().damage;
+    assert!(first.iter().any(|damage| damage.cause == Cause::Footer(Fault::Shape)), "{first:?}");
+    assert_eq!(memory.recover().unwrap().damage, first);
+}
+
+/// Verification called a log sound that opening refused, after it had changed it.
+#[test]
+fn a_frontier_far_beyond_the_log_is_refused_by_all_and_nothing_is_changed() {
+    let subject = crashed(false);
+    let memory = Memory::of(subject.disk);
+    memory.write_manifest(Base { sequence: 1, end: 8192, segment: 16_711_681, body_crc: 0 }, false);
+    let before = memory.disk().clone();
+    let contents = |mut disk: Disk| disk.names().iter().map(|name| disk.file(name).clone()).collect::<Vec<_>>();
+    let path = in_log("16711681.seg");
+    for refused in [memory.try_verify().err(), memory.recover().err()] {
+        assert!(matches!(&refused, Some(LogError::Foreign { path: named }) if *named == path), "{refused:?}");
+    }
+    let after = memory.disk().clone();
+    assert_eq!((before.names(), contents(before)), (after.names(), contents(after)));
 }

@@ -109,7 +109,17 @@ struct Findings {
     gigabytes_per_second: f64,
     /// Logs whose tail was never acknowledged.
     torn_tails: usize,
+    /// What is not as it should be and costs nothing.
+    notes: Vec<Note>,
     damage: Vec<Place>,
+}
+
+/// A copy of the manifest that is missing or bad while the other one serves: a power cut may come while a copy is written.
+#[derive(Serialize)]
+struct Note {
+    /// The file, below the data directory.
+    file: String,
+    what: String,
 }
 
 /// A damaged place.
@@ -140,9 +150,13 @@ struct Lost {
 impl Findings {
     fn new(verified: &Verified, names: &Names, manifest: &ManifestRead, seconds: f64) -> Findings {
         // In which copy a fault lies is known to whoever reads the manifest, and to no damage.
-        let manifest = directory::manifest_faults(manifest).into_iter().map(Place::of_manifest);
+        let faults = directory::manifest_faults(manifest).into_iter();
+        let (notes, manifest): (Vec<_>, Vec<_>) = match manifest.manifest {
+            Some(_) => (faults.map(Note::of_manifest).collect(), Vec::new()),
+            None => (Vec::new(), faults.map(Place::of_manifest).collect()),
+        };
         let logs = verified.damage.iter().filter(|damage| !matches!(damage.cause, Cause::Manifest(_)));
-        let damage: Vec<_> = manifest.chain(logs.map(|damage| Place::new(damage, names))).collect();
+        let damage: Vec<_> = manifest.into_iter().chain(logs.map(|damage| Place::new(damage, names))).collect();
         Findings {
             command: "verify",
             sound: damage.is_empty(),
@@ -156,8 +170,15 @@ impl Findings {
             seconds,
             gigabytes_per_second: verified.bytes as f64 / 1e9 / seconds.max(f64::MIN_POSITIVE),
             torn_tails: verified.torn,
+            notes,
             damage,
         }
+    }
+}
+
+impl Note {
+    fn of_manifest((copy, what): (&str, String)) -> Note {
+        Note { file: copy.into(), what: format!("{what}, and the next opening writes it anew") }
     }
 }
 
@@ -235,6 +256,9 @@ fn print(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
     if findings.torn_tails > 0 {
         let tails = count(findings.torn_tails as u64, "log");
         writeln!(out, "torn: {tails} with a tail that was never acknowledged; the next opening cuts it")?;
+    }
+    for Note { file, what } in &findings.notes {
+        writeln!(out, "note: {file}: {what}")?;
     }
     for place in &findings.damage {
         writeln!(out, "damaged: {place}")?;

@@ -13,7 +13,10 @@ use std::ops::Range;
 /// Joins what the segments, in order, and the manifest show.
 pub(super) fn join(read: &ManifestRead, examined: Vec<Examined>, logs: usize) -> Verified {
     let mut verified = Verified { logs, segments: examined.len(), ..Verified::default() };
-    check_copies(read, logs, &mut verified.damage);
+    match read.manifest {
+        Some(_) => verified.bad_copy = read.bad_copies().pop(),
+        None => blame_copies(read, examined.len(), &mut verified.damage),
+    }
     let listed = read.manifest.as_ref().map_or(0, |manifest| manifest.frontiers.len());
     let found = examined.last().map_or(0, |segment| usize::from(segment.outline.id.log) + 1);
     let mut segments = examined.into_iter().peekable();
@@ -35,14 +38,16 @@ pub(super) fn join(read: &ManifestRead, examined: Vec<Examined>, logs: usize) ->
     verified
 }
 
-fn check_copies(read: &ManifestRead, logs: usize, damage: &mut Vec<Damage>) {
-    for (copy, fault) in read.faults.into_iter().enumerate() {
-        let wanted = logs > 0 || read.present[1 - copy];
-        let fault = fault.or_else(|| (!read.present[copy] && wanted).then_some(Fault::Cut));
-        if let Some(fault) = fault {
-            let segment = SegmentId { log: 0, number: 0 };
-            damage.push(Damage { segment, bytes: 0..0, cause: Cause::Manifest(fault), losses: Vec::new() });
-        }
+/// Neither copy of the manifest serves. Where there is no segment either, that need not be damage: it is durable before the
+/// first segment is made, and making the directory may have come to no end.
+fn blame_copies(read: &ManifestRead, segments: usize, damage: &mut Vec<Damage>) {
+    if segments == 0 && !read.faults.contains(&Some(Fault::Unreadable)) {
+        return;
+    }
+    for fault in read.faults {
+        let segment = SegmentId { log: 0, number: 0 };
+        let cause = Cause::Manifest(fault.unwrap_or(Fault::Cut));
+        damage.push(Damage { segment, bytes: 0..0, cause, losses: Vec::new() });
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Damage, LogError};
 use crate::format::segment::SegmentId;
 use crate::format::{RootName, root_name};
 use crate::history::pinned_within;
-use crate::manifest::{ManifestRead, read_manifest};
+use crate::manifest::{BadCopy, ManifestRead, read_manifest};
 use crate::recover::{check_numbers, segment_numbers, show};
 #[cfg(doc)]
 use crate::scan::SCAN_BUFFER_BYTES;
@@ -41,6 +41,9 @@ pub struct Verified {
     pub damage: Vec<Damage>,
     /// Tails that were written and never acknowledged: the next opening cuts them.
     pub torn: usize,
+    /// The copy of the manifest that is missing or bad while the other one serves: no damage, since a power cut may come
+    /// while a copy is written. The next opening writes it anew.
+    pub bad_copy: Option<BadCopy>,
 }
 
 /// Verifies a data directory. `open` gives each of `threads` workers a backend on it with a buffer of
