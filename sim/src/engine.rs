@@ -217,6 +217,13 @@ impl Engine {
         self.router.send(shard, Control::Attach(Box::new(port))).is_ok()
     }
 
+    /// What the opening found wrong, in short.
+    pub(crate) fn found(&self) -> String {
+        let RecoveryReport { damage, torn, frozen, .. } = &self.report;
+        let places: Vec<String> = damage.iter().map(ToString::to_string).collect();
+        format!("{} torn tails, {frozen} streams frozen, damage {places:?}", torn.len())
+    }
+
     /// Why a shard writes no more, if one does not.
     pub(crate) fn failure(&self) -> Option<String> {
         self.seats.iter().find_map(|seat| seat.shard.failure().map(ToString::to_string))
