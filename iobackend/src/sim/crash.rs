@@ -358,11 +358,16 @@ fn survive(page: Option<&Page>, version: &Version, doom: &mut Doom, rng: &mut Rn
     let Some(sector) = torn else {
         return next;
     };
-    // The sector that is torn has the bytes of before on one side, and of the write on the other.
+    // The sector that is torn has the bytes of before on one side, and of the write on the other. It is torn where that
+    // makes a difference: most of a small write is zeros before and after.
     let (old, new) = (bytes_of(page), bytes_of(version.page.as_ref()));
+    let differs = |sector: usize| sector_range(sector).filter(|&at| old[at] != new[at]);
+    let sector = (sector..SECTORS).chain(0..sector).find(|&sector| differs(sector).next().is_some()).unwrap_or(sector);
     let mut mixed = *bytes_of(next.as_ref());
     let range = sector_range(sector);
-    let cut = range.start + 1 + rng.below(range.len() as u64 - 1) as usize;
+    let (first, last) = (differs(sector).next(), differs(sector).next_back());
+    let (first, last) = first.zip(last).filter(|(first, last)| first < last).unwrap_or((range.start, range.end - 1));
+    let cut = first + 1 + rng.below((last - first) as u64) as usize;
     let (head, tail) = if rng.coin() { (old, new) } else { (new, old) };
     mixed[range.start..cut].copy_from_slice(&head[range.start..cut]);
     mixed[cut..range.end].copy_from_slice(&tail[cut..range.end]);

@@ -165,10 +165,12 @@ impl State {
             self.end(asker, Action::Read, inode, at..at + wanted as u64, strike, hit);
             return Err(IoError::from_errno(operation, libc::EIO));
         }
+        let before = strike.filter(|strike| strike.kind == FaultKind::ShortRead).map(|_| out.to_vec());
         let mut got = self.inodes[inode].visible.read(at, out);
         match strike {
             Some(strike) if strike.kind == FaultKind::ShortRead && got >= SECTOR_BYTES => {
                 got = self.faults.rng.below((got / SECTOR_BYTES) as u64) as usize * SECTOR_BYTES;
+                out[got..].copy_from_slice(&before.unwrap_or_default()[got..]);
                 let name = self.inodes[inode].name;
                 let missing = at + got as u64..at + wanted as u64;
                 self.faults.injure(strike.kind, name, missing, self.now, false);
