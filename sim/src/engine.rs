@@ -58,6 +58,8 @@ impl Rung {
 enum Rest {
     /// About to step the shard, not before this time.
     Awake(u64),
+    /// About to sleep, at this time, for all that the turn said: others may do something before it announces that.
+    Drowsy(u64, Progress),
     /// Asleep, until this time at the latest.
     Parked(Option<u64>),
 }
@@ -78,7 +80,7 @@ impl Seat {
     /// When the shard is to be stepped next, if nothing else wakes it: now, if it is due.
     pub(crate) fn due(&mut self, now: u64) -> Option<u64> {
         match self.rest {
-            Rest::Awake(at) => Some(at.max(now)),
+            Rest::Awake(at) | Rest::Drowsy(at, _) => Some(at.max(now)),
             Rest::Parked(_) if self.rung.is_rung() => Some(now),
             Rest::Parked(until) => {
                 let completion = self.shard.backend_mut().next_due();
@@ -89,8 +91,13 @@ impl Seat {
 
     /// A turn, and what the thread does after it: works on, looks again soon, or sleeps.
     pub(crate) fn step(&mut self, now: u64, clock: u64, rng: &mut Rng) -> Progress {
-        if matches!(self.rest, Rest::Parked(_)) {
-            self.rung.wake();
+        match self.rest {
+            Rest::Awake(_) => {}
+            Rest::Parked(_) => self.rung.wake(),
+            Rest::Drowsy(_, progress) => {
+                self.fall_asleep(progress, now, clock);
+                return Progress { worked: false, ..progress };
+            }
         }
         let progress = self.shard.turn(clock);
         self.looks = if progress.worked { 0 } else { self.looks + 1 };
@@ -100,16 +107,20 @@ impl Seat {
             // It spins, or yields.
             Rest::Awake(now + 1_000 + rng.below(30_000))
         } else {
-            self.rung.park();
-            let input = !progress.blocked && self.shard.has_input();
-            if input {
-                self.rung.wake();
-                Rest::Awake(now + 1_000)
-            } else {
-                Rest::Parked(progress.wake_at.map(|at| now + at.saturating_sub(clock)))
-            }
+            Rest::Drowsy(now + rng.below(2_000), progress)
         };
         progress
+    }
+
+    fn fall_asleep(&mut self, progress: Progress, now: u64, clock: u64) {
+        self.rung.park();
+        let input = !progress.blocked && self.shard.has_input();
+        self.rest = if input {
+            self.rung.wake();
+            Rest::Awake(now + 1_000)
+        } else {
+            Rest::Parked(progress.wake_at.map(|at| now + at.saturating_sub(clock)))
+        };
     }
 }
 
