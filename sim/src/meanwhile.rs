@@ -36,7 +36,7 @@ impl World<'_> {
             }
             Meanwhile::Copied => {
                 let (image, model) = (self.disk.snapshot(Extent::Visible), self.model.clone());
-                self.copy = Some(Copy { image, model, spoilt: self.excused() });
+                self.copy = Some(Copy { image, model, spoilt: self.excused(), in_use: self.in_use });
             }
             Meanwhile::OlderCopyPutBack => self.put_back(),
             Meanwhile::CloneWritesTo => self.clone_writes(),
@@ -70,8 +70,9 @@ impl World<'_> {
 
     /// The directory is as it was when it was copied, and so is what can be asked of it.
     fn put_back(&mut self) {
-        if let Some(Copy { image, model, .. }) = &self.copy {
+        if let Some(Copy { image, model, in_use, .. }) = &self.copy {
             self.disk.restore(image);
+            (self.in_use, self.closed) = (*in_use, false);
             self.model.put_back(model);
             self.coverage.branch("an older copy was put back");
             self.refuses_what_is_older();
@@ -91,7 +92,7 @@ impl World<'_> {
     /// Another process opens a clone, appends, and is killed: whatever it writes must differ from what is written here by more
     /// than its content.
     fn clone_writes(&mut self) {
-        let Some(Copy { image, model, spoilt }) = self.copy.clone() else { return };
+        let Some(Copy { image, model, spoilt, in_use }) = self.copy.clone() else { return };
         let config = SimConfig { injuries_max: 0, ..SimConfig::default() };
         let clone = SimDisk::from_image(self.rng.next_u64(), config, &image);
         let disk = std::mem::replace(&mut self.disk, clone);
@@ -99,6 +100,7 @@ impl World<'_> {
         let spoilt = std::mem::replace(&mut self.spoilt, spoilt);
         let generation = std::mem::take(&mut self.generation);
         self.machine += 1;
+        let (in_use, closed) = (std::mem::replace(&mut self.in_use, in_use), std::mem::take(&mut self.closed));
         let append = |tenant: u8| Step {
             client: 0,
             action: Action::Append {
@@ -122,6 +124,7 @@ impl World<'_> {
             *sum += count;
         }
         (self.disk, self.spoilt, self.generation, self.machine) = (disk, spoilt, generation, 1);
+        (self.in_use, self.closed) = (in_use, closed);
         let Model { violations, .. } = std::mem::replace(&mut self.model, ours);
         self.model.violations.extend(violations);
         self.coverage.branch("a clone was written to");

@@ -368,6 +368,9 @@ impl Model {
             if there || entry.lost {
                 continue;
             }
+            if survey.excused && offset >= survey.next && entry.since < survey.vouched_before && !survey.frozen {
+                wrong.push(format!("offset {offset} of {place} was lost, and will be given again"));
+            }
             let named = offset < survey.next || survey.named || entry.since >= survey.vouched_before;
             match (survey.excused, named) {
                 (true, true) => (entry.lost, model.impaired) = (true, true),

@@ -6,7 +6,7 @@ use crate::level::Asked;
 use crate::memory;
 use crate::model::{Life, Shown, Survey};
 use crate::plan::Action;
-use crate::sent::stream_number;
+use crate::sent::{stream_name, stream_number};
 use crate::trace::Lane;
 use crate::world::{Moved, World};
 use iobackend::sim::{FaultKind, FaultRates};
@@ -106,19 +106,22 @@ impl World<'_> {
         }
     }
 
-    /// Whether the opening said that something is lost.
+    /// Whether the opening said that something is lost. To cut a torn tail says nothing of the kind.
     fn named(&self, engine: &Engine) -> bool {
         let report = &engine.report;
-        !report.damage.is_empty() || report.frozen > 0 || !report.torn.is_empty()
+        !report.damage.is_empty() || report.frozen > 0
     }
 
-    /// Since when it must have been known for something else to vouch for it; never, if a flush lied, two faults met, or a
-    /// shard could not write its marks.
+    /// Since when it must have been known for something else to vouch for it: after a closing the manifest vouches for all;
+    /// else a mark or a later frame, but never, if a flush lied, two faults met, or a shard could not write its marks.
     fn vouched_before(&self) -> u64 {
         let persistent = self.disk.injuries().iter().filter(|injury| injury.persistent).count();
         let fired = |kind| self.disk.fired_of(kind) > 0;
         let quiet = !fired(FaultKind::LyingFlush) && !fired(FaultKind::SlowIo);
         let wrote = !fired(FaultKind::WriteError) && !fired(FaultKind::ShortWrite) && !fired(FaultKind::NoSpace);
+        if self.closed && persistent <= 1 && !self.spoilt && !fired(FaultKind::LyingFlush) {
+            return self.last_end;
+        }
         let vouched =
             quiet && wrote && !fired(FaultKind::FlushErrorOnce) && persistent <= 1 && !fired(FaultKind::FileLost);
         if vouched && (!self.spoilt || self.fresh) { self.last_end.saturating_sub(VOUCHED_NS) } else { 0 }
@@ -145,6 +148,7 @@ impl World<'_> {
             self.settle_stream(engine, tenant, stream, found.map(|(deleted, _)| deleted));
             let here = self.model.stream(tenant, stream).is_some_and(|stream| stream.life == Life::Here);
             if let (true, Some((_, frozen))) = (here, found) {
+                self.survey_name(engine, surveyor, tenant, stream)?;
                 self.survey_stream(engine, surveyor, tenant, stream, frozen)?;
             }
         }
@@ -199,6 +203,20 @@ impl World<'_> {
         if let Some(stream) = self.model.tenant(tenant).streams.get_mut(&stream) {
             stream.life = now;
         }
+    }
+
+    /// A stream that is there is found by its name, unless the records that say so were spoilt.
+    fn survey_name(&mut self, engine: &mut Engine, surveyor: &mut SimClient, tenant: u8, stream: u32) -> Option<()> {
+        let Some(number) = self.model.stream(tenant, stream).map(|stream| stream.name) else { return Some(()) };
+        let (tenant_name, name) = (self.model.tenant(tenant).name.clone(), stream_name(number));
+        let shard = engine.placement.shard_of(self.model.tenant(tenant).id.0);
+        let resolve = Request::Resolve { tenant: &tenant_name, name: &name };
+        let (done, _) = self.ask(engine, surveyor, shard, &resolve)?;
+        let found = matches!(done, Ok(Done::Resolved { stream: found, .. }) if found.0 == stream);
+        if !found && !self.excused() {
+            self.model.violate(format!("stream {tenant}/{stream} is there, and {name:?} leads to {done:?}"));
+        }
+        Some(())
     }
 
     /// Reads a stream from its beginning to its end.

@@ -77,6 +77,10 @@ pub(crate) struct World<'a> {
     pub(crate) generation: u64,
     /// When the last opening ended.
     pub(crate) last_end: u64,
+    /// The last opening was closed, and well: the manifest vouches for everything.
+    pub(crate) closed: bool,
+    /// The directory was opened, and nobody has begun to close it since.
+    pub(crate) in_use: bool,
     /// The disk began as a copy of one that was injured.
     pub(crate) spoilt: bool,
     /// That is all that is wrong with it, and it was closed: everything in it is vouched for.
@@ -92,6 +96,8 @@ pub(crate) struct Copy {
     pub(crate) model: Model,
     /// It was injured by then.
     pub(crate) spoilt: bool,
+    /// It was open then, and not closed.
+    pub(crate) in_use: bool,
 }
 
 /// How moving about ended.
@@ -124,6 +130,8 @@ impl<'a> World<'a> {
             machine: 1,
             generation: 0,
             last_end: 0,
+            closed: false,
+            in_use: false,
             spoilt: false,
             fresh: false,
             over: false,
@@ -306,6 +314,10 @@ impl<'a> World<'a> {
         self.generation = engine.generation();
         let owner = |tenant: &crate::model::Tenant| engine.placement.shard_of(tenant.id.0);
         self.model.owners = self.model.tenants.iter().map(owner).collect();
+        let in_use = std::mem::replace(&mut self.in_use, true);
+        if report.clean && in_use && !self.excused() {
+            self.model.violate("a directory that was not closed is said to have been".into());
+        }
         if let Err(text) = self.registry.opening(&self.disk, engine.incarnation) {
             self.model.violate(text);
         }
@@ -313,11 +325,13 @@ impl<'a> World<'a> {
         self.note(Lane::World, "opened", 0, || format!("opened with {shards} shards; {torn} torn tails"));
     }
 
-    /// Whether the disk did something that may cost records. A flush that failed is among it where frames are written without
-    /// one: the device may show until the power goes what it will have lost then, and no opening can tell (docs/durability.md).
+    /// Whether the disk did something that may cost records. A short read costs none: whoever sees it reads again. A flush
+    /// that failed is among it where frames are written without one: the device may show until the power goes what it will
+    /// have lost then, and no opening can tell (docs/durability.md).
     pub(crate) fn excused(&self) -> bool {
         let flush_failed = self.plan.has_levels() && self.disk.fired_of(FaultKind::FlushErrorOnce) > 0;
-        self.spoilt || flush_failed || !self.disk.injuries().is_empty()
+        let injured = self.disk.injuries().iter().any(|injury| injury.kind != FaultKind::ShortRead);
+        self.spoilt || flush_failed || injured
     }
 
     fn fired_here(&self, kinds: &[FaultKind]) -> bool {
@@ -448,12 +462,15 @@ impl<'a> World<'a> {
     fn end_it(&mut self, engine: Engine, mut clients: Vec<SimClient>, end: Option<End>) -> Taken {
         // Nobody will learn what became of what is in flight.
         clients.iter_mut().for_each(SimClient::detach);
+        self.closed = false;
         match end {
             None => {}
             Some(End::Close) => {
                 let clock = self.clock();
+                self.in_use = false;
                 let closed = engine.close(clock);
                 if self.disk.is_down().is_none() {
+                    self.closed = closed.is_ok();
                     let taken = if closed.is_ok() { Taken::Nothing } else { Taken::Below(Level::Strict) };
                     if let Err(error) = closed {
                         self.coverage.branch("closed with an error");
