@@ -228,6 +228,17 @@ fn resolve(action: Action, model: &mut Model, shards: u16) -> (Option<What>, boo
         Action::DeleteStream(place) => {
             with(model, place, &|_, stream| What::DeleteStream { tenant: place.tenant, stream })
         }
+        Action::AppendToDeleted(place) => {
+            let deleted = model.stream_deleted(place.tenant, place.stream);
+            let append = |stream| What::Append {
+                append: model.send(place.tenant, stream, 1),
+                tenant: place.tenant,
+                stream,
+                expected: None,
+                level: None,
+            };
+            (deleted.map(append), true)
+        }
         Action::Resolve(place) => (Some(What::Resolve(place)), true),
         Action::ListTenants(shard) => ((shard < shards).then_some(What::ListTenants), true),
         Action::ListStreams(tenant) => (Some(What::ListStreams(tenant)), true),
@@ -311,8 +322,10 @@ fn request<'a>(what: &What, names: &'a Names, records: &'a [&'a [u8]]) -> Reques
 
 /// The payloads of an append: of up to the plan's length, each another.
 fn payloads(what: &What, action: Action) -> Vec<Vec<u8>> {
-    let (&What::Append { append, .. }, Action::Append { count, bytes, .. }) = (what, action) else {
-        return Vec::new();
+    let &What::Append { append, .. } = what else { return Vec::new() };
+    let (count, bytes) = match action {
+        Action::Append { count, bytes, .. } => (count, bytes),
+        _ => (1, PAYLOAD_MIN as u32),
     };
     let payload = |index: u16| {
         let shorter = u32::from(index) * 7 + append % 13;

@@ -7,6 +7,7 @@ use crate::plan::{Action, End, Epoch, Expected, Meanwhile, Place, Step};
 use crate::trace::Lane;
 use crate::world::{Copy, WALL_START, World};
 use iobackend::sim::{Extent, FaultRates, Rng, SimConfig, SimDisk};
+use log::format::BLOCK_BYTES;
 use log::format::manifest::COPIES;
 
 impl World<'_> {
@@ -49,22 +50,31 @@ impl World<'_> {
         Some(segments[at as usize].clone())
     }
 
+    /// Every second time in the newest blocks of a log, where a footer is, or a frame that little vouches for.
     fn rot(&mut self, pick: u64) {
-        let Some(name) = self.segment(pick) else { return };
-        let stored = self.disk.stored(&name);
         let mut rng = Rng::new(pick);
-        let bytes: u64 = stored.iter().map(|range| range.end - range.start).sum();
-        if bytes == 0 {
+        let blocks = |name: &String| self.disk.stored(name).into_iter().flat_map(|range| range.step_by(BLOCK_BYTES));
+        let files = self.disk.files().into_iter().filter(|name| name.ends_with(".seg"));
+        let segments: Vec<(String, Vec<u64>)> = files.map(|name| (name.clone(), blocks(&name).collect())).collect();
+        let written: Vec<&(String, Vec<u64>)> = segments.iter().filter(|(_, blocks)| blocks.len() > 1).collect();
+        if written.is_empty() {
             return;
         }
-        let mut at = rng.below(bytes);
-        for range in stored {
-            let len = range.end - range.start;
-            if at < len {
-                let _hit = self.disk.rot_at_rest(&name, range.start + at, 1 << rng.below(8));
-                return;
-            }
-            at -= len;
+        let mut chosen = written[rng.below(written.len() as u64) as usize];
+        let mut among = chosen.1.len();
+        if rng.coin() {
+            let log = |(name, _): &(String, Vec<u64>)| name.split('/').next().map(str::to_owned);
+            chosen = written.iter().rfind(|other| log(other) == log(chosen)).unwrap_or(&chosen);
+            among = chosen.1.len().min(3);
+        }
+        let (name, blocks) = chosen;
+        let block = blocks[blocks.len() - 1 - rng.below(among as u64) as usize];
+        // Not in what is only filled up with zeros.
+        let bytes = self.disk.peek(name, block, BLOCK_BYTES).unwrap_or_default();
+        let used: Vec<u64> = (block..).zip(&bytes).filter(|(_, byte)| **byte != 0).map(|(at, _)| at).collect();
+        if !used.is_empty() {
+            let at = used[rng.below(used.len() as u64) as usize];
+            let _hit = self.disk.rot_at_rest(name, at, 1 << rng.below(8));
         }
     }
 

@@ -227,6 +227,13 @@ impl Model {
         tenant.streams.iter().find(named).map(|(id, _)| *id)
     }
 
+    /// A stream that had a name and is surely deleted.
+    pub(crate) fn stream_deleted(&self, tenant: u8, name: u8) -> Option<u32> {
+        let streams = &self.tenants[usize::from(tenant)].streams;
+        let deleted = |(_, stream): &(&u32, &Stream)| stream.name == name && stream.life == Life::Deleted;
+        streams.iter().find(deleted).map(|(id, _)| *id)
+    }
+
     /// Notes that an append is sent; gives its number.
     pub(crate) fn send(&mut self, tenant: u8, stream: u32, count: u16) -> u32 {
         self.appends.push(Append { tenant, stream, count, fate: Fate::Open });

@@ -154,6 +154,8 @@ pub enum Action {
     ListStreams(u8),
     /// Deletes a stream.
     DeleteStream(Place),
+    /// Appends a record to a stream of that name that was deleted, as a client would that was not told.
+    AppendToDeleted(Place),
     /// Deletes a tenant.
     DeleteTenant(u8),
     /// Makes a tenant that may be there.
@@ -169,6 +171,11 @@ pub enum Action {
     /// Does nothing for some time, in nanoseconds: the engine falls quiet if all do.
     Pause(u64),
 }
+
+/// How many epochs, in a million, end with nothing to do.
+const QUIET_ENDS: u32 = 250_000;
+/// For how long: so that everything is vouched for, and then some.
+const QUIET_NS: u64 = 80_000_000;
 
 impl Plan {
     /// The plan of a seed.
@@ -223,6 +230,7 @@ impl Action {
             | Action::Head(place)
             | Action::Resolve(place)
             | Action::DeleteStream(place)
+            | Action::AppendToDeleted(place)
             | Action::CreateStream(place) => Some(place.tenant),
             Action::ListStreams(tenant)
             | Action::DeleteTenant(tenant)
@@ -247,8 +255,17 @@ fn draw_epoch(rng: &mut Rng, options: &Options, shards: u16, steps: u32, last: b
     let jump = 3_600_000_000_000;
     let clock_jump_ns = if rng.chance(options.clock_jumps) { rng.below(2 * jump) as i64 - jump as i64 } else { 0 };
     let meanwhile = if last { Vec::new() } else { draw_meanwhile(rng, options) };
-    let steps = (0..steps).map(|_| draw_step(rng, options)).collect();
+    let mut steps: Vec<Step> = (0..steps).map(|_| draw_step(rng, options)).collect();
+    if rng.chance(QUIET_ENDS) {
+        steps.extend((0..options.clients).flat_map(fall_quiet));
+    }
     Epoch { shards, clock_jump_ns, crash, steps, end, meanwhile }
+}
+
+/// A client waits for longer than the log takes to write its marks, and asks something that changes nothing.
+fn fall_quiet(client: u8) -> [Step; 2] {
+    let head = Action::Head(Place { tenant: 0, stream: 0 });
+    [Action::Pause(QUIET_NS), head].map(|action| Step { client, action })
 }
 
 fn draw_meanwhile(rng: &mut Rng, options: &Options) -> Vec<Meanwhile> {
@@ -293,7 +310,8 @@ fn draw_step(rng: &mut Rng, options: &Options) -> Step {
         86..=88 => Action::CreateStream(place),
         89 | 90 => Action::DeleteStream(place),
         91 if rng.chance(options.tenant_deletions) => Action::DeleteTenant(tenant),
-        91..=93 => Action::Detach,
+        91 => Action::AppendToDeleted(place),
+        92 | 93 => Action::Detach,
         _ => Action::Pause(rng.below(12_000_000)),
     };
     Step { client, action }

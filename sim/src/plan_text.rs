@@ -98,6 +98,7 @@ impl Display for Action {
             Action::ListTenants(shard) => write!(f, "list the tenants of shard {shard}"),
             Action::ListStreams(tenant) => write!(f, "list the streams of tenant-{tenant}"),
             Action::DeleteStream(place) => write!(f, "delete {place}"),
+            Action::AppendToDeleted(place) => write!(f, "append to {place}, where it was deleted"),
             Action::DeleteTenant(tenant) => write!(f, "delete tenant-{tenant}"),
             Action::CreateTenant(tenant) => write!(f, "create tenant-{tenant}"),
             Action::CreateStream(place) => write!(f, "create {place}"),

@@ -11,6 +11,8 @@ pub enum Scenario {
     Calm,
     /// The process dies and the power goes, at any operation.
     Crashes,
+    /// The machine goes down while the directory is being opened, time and again.
+    Openings,
     /// Operations fail, are short, slow, or find no space; and crashes.
     Errors,
     /// Bytes rot, writes are lost or go astray, sectors are not given back, files vanish; and crashes.
@@ -19,7 +21,7 @@ pub enum Scenario {
     Liar,
     /// The number of shards changes at most openings; and crashes.
     Shards,
-    /// Large records, so that segments are filled and left; and crashes.
+    /// Large records, so that segments are filled and left; slow writes, and crashes.
     Large,
     /// Tenants and operations ask for other levels of durability; and crashes.
     Levels,
@@ -31,9 +33,10 @@ pub enum Scenario {
 
 impl Scenario {
     /// All kinds.
-    pub const ALL: [Scenario; 10] = [
+    pub const ALL: [Scenario; 11] = [
         Scenario::Calm,
         Scenario::Crashes,
+        Scenario::Openings,
         Scenario::Errors,
         Scenario::Rot,
         Scenario::Liar,
@@ -50,7 +53,8 @@ impl Scenario {
         let mut rng = Rng::new(seed).fork("scenario");
         match rng.below(20) {
             0 => Scenario::Calm,
-            1..=3 => Scenario::Crashes,
+            1 | 2 => Scenario::Crashes,
+            3 => Scenario::Openings,
             4 | 5 => Scenario::Levels,
             6..=8 => Scenario::Errors,
             9..=11 => Scenario::Rot,
@@ -68,6 +72,7 @@ impl Scenario {
         match self {
             Scenario::Calm => "calm",
             Scenario::Crashes => "crashes",
+            Scenario::Openings => "openings",
             Scenario::Errors => "errors",
             Scenario::Rot => "rot",
             Scenario::Liar => "liar",
@@ -85,6 +90,7 @@ impl Scenario {
         match self {
             Scenario::Calm => "no fault, no crash: only the scheduling varies",
             Scenario::Crashes => "the process dies and the power goes, at any operation",
+            Scenario::Openings => "the machine goes down while the directory is being opened, time and again",
             Scenario::Errors => "operations fail, are short, slow, or find no space; and crashes",
             Scenario::Rot => "bytes rot, writes are lost or go astray, files vanish; and crashes",
             Scenario::Liar => "flushes lie, and the power goes: beyond the promise, but nothing false is given",
@@ -107,15 +113,18 @@ impl Scenario {
     pub fn faults(self) -> Vec<FaultKind> {
         let (crashes, errors, rot) =
             (CRASHES.map(|(kind, _)| kind), ERRORS.map(|(kind, _)| kind), ROT.map(|(kind, _)| kind));
+        let (openings, overtaken) = (OPENINGS.map(|(kind, _)| kind), OVERTAKEN.map(|(kind, _)| kind));
         let down = [FaultKind::TornAtSector, FaultKind::PowerCut, FaultKind::Kill, FaultKind::EntryLost];
         let copies = [FaultKind::OlderCopy, FaultKind::Clone];
         let parts: &[&[FaultKind]] = match self {
             Scenario::Calm => &[],
             Scenario::Crashes => &[&crashes],
+            Scenario::Openings => &[&openings, &[FaultKind::EntryLost]],
             Scenario::Errors => &[&down, &errors],
             Scenario::Rot => &[&down, &rot],
             Scenario::Liar => &[&down, &[FaultKind::LyingFlush]],
-            Scenario::Shards | Scenario::Large | Scenario::Levels => &[&down],
+            Scenario::Large => &[&down, &overtaken],
+            Scenario::Shards | Scenario::Levels => &[&down],
             Scenario::Copies => &[&down, &copies],
             Scenario::Everything => &[&crashes, &errors, &rot, &copies],
         };
@@ -148,6 +157,14 @@ impl Scenario {
         match self {
             Scenario::Calm => options.crashes = false,
             Scenario::Crashes => options.spread(rng, &CRASHES),
+            Scenario::Openings => {
+                (options.epochs, options.steps) = (8 + rng.below(8) as u32, 40 + rng.below(40) as u32);
+                options.spread(rng, &OPENINGS);
+                let manifest = ZoneSet::of(&[Zone::ManifestA, Zone::ManifestB]);
+                for (kind, _) in OPENINGS {
+                    options.rates = options.rates.only_in(kind, manifest);
+                }
+            }
             Scenario::Errors => options.spread(rng, &ERRORS),
             Scenario::Rot => options.rot(rng),
             Scenario::Liar => {
@@ -158,7 +175,10 @@ impl Scenario {
                 (options.shards_max, options.reshard, options.tenants) = (4, 900_000, 4 + rng.below(4) as u8);
                 options.epochs = 5 + rng.below(4) as u32;
             }
-            Scenario::Large => (options.large, options.steps) = (250_000, 60 + rng.below(60) as u32),
+            Scenario::Large => {
+                (options.large, options.steps) = (500_000, 80 + rng.below(80) as u32);
+                options.spread(rng, &OVERTAKEN);
+            }
             Scenario::Levels => options.levels(rng),
             Scenario::Copies => options.copies = 800_000,
             Scenario::Everything => {
@@ -182,6 +202,17 @@ const CRASHES: [(FaultKind, u32); 6] = [
     (FaultKind::PowerCut, 3_000),
     (FaultKind::Kill, 3_000),
     (FaultKind::EntryLost, 40_000),
+];
+
+/// Slow operations, which others overtake, and power cuts while they last.
+const OVERTAKEN: [(FaultKind, u32); 2] = [(FaultKind::SlowIo, 200_000), (FaultKind::PowerCut, 10_000)];
+
+/// Of operations on the manifest.
+const OPENINGS: [(FaultKind, u32); 4] = [
+    (FaultKind::TornAtSector, 200_000),
+    (FaultKind::TornInSector, 400_000),
+    (FaultKind::PowerCut, 100_000),
+    (FaultKind::Kill, 100_000),
 ];
 
 const ERRORS: [(FaultKind, u32); 7] = [
