@@ -13,6 +13,7 @@ use crate::catalog::CatalogRecord;
 use crate::durability::Durability;
 use crate::ids::{CATALOG, StreamId, StreamSlot, TenantId};
 use crate::index::StreamIndex;
+use planted::Bug;
 
 /// A tenant's place in [`Tables::tenants`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,8 +235,11 @@ impl Tables {
         debug_assert!(count > 0);
         let stream = &mut self.streams[slot.index()];
         let tenant = &mut self.tenants[stream.tenant.0 as usize];
-        let first =
+        let mut first =
             Extent { offset: stream.next, position: tenant.position_next, timestamp: now.max(tenant.timestamp) };
+        if planted::is(Bug::TimeGoesBack) {
+            first.timestamp = now;
+        }
         // Neither wraps: replay takes numbers below 2^63 only, and no clock counts that many more.
         tenant.position_next += u64::from(count);
         tenant.timestamp = first.timestamp;
@@ -250,7 +254,8 @@ impl Tables {
     pub(crate) fn advance(&mut self, slot: StreamSlot, last: Extent) {
         let stream = &mut self.streams[slot.index()];
         let tenant = &mut self.tenants[stream.tenant.0 as usize];
-        tenant.position_next = tenant.position_next.max(last.position + 1);
+        let after = if planted::is(Bug::PositionGivenAgain) { last.position } else { last.position + 1 };
+        tenant.position_next = tenant.position_next.max(after);
         tenant.timestamp = tenant.timestamp.max(last.timestamp);
         if last.offset >= stream.next {
             stream.next = last.offset + 1;

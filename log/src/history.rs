@@ -13,6 +13,7 @@ use crate::format::footer::FooterHeader;
 use crate::format::segment::{Base, SegmentHeader, SegmentId};
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::recover::Torn;
+use planted::Bug;
 use std::ops::{Range, RangeInclusive};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
@@ -143,6 +144,7 @@ pub(crate) fn judge(log: u16, outlines: &[Outline], frontier: Base) -> Judgement
     let anchors = anchors(outlines.iter(), frontier);
     let limits = limits(outlines);
     let claim = claim(outlines, &limits, frontier, &anchors).max(claim_of_gaps(outlines, &limits));
+    let claim = if planted::is(Bug::CutAtFirstBadFrame) { 0 } else { claim };
     let mut course = Course::new(claim, 0, Some(0));
     course.unknown = anchors.iter().filter(|base| base.sequence > 0 && base.body_crc == 0).copied().collect();
     let mut segments: Vec<Judged> = Vec::with_capacity(outlines.len());
@@ -220,7 +222,8 @@ pub(crate) fn judge_sealed(outline: &Outline, footer: &FooterHeader) -> Vec<Item
 fn claim(outlines: &[Outline], limits: &[u64], frontier: Base, anchors: &[Base]) -> u64 {
     let claims =
         outlines.iter().zip(limits).map(|(outline, &limit)| claim_of(outline, &outline.frames, limit, anchors));
-    claims.fold(frontier.sequence, u64::max)
+    let pinned = if planted::is(Bug::FrontierIgnored) { 0 } else { frontier.sequence };
+    claims.fold(pinned, u64::max)
 }
 
 /// The same of one segment, if of its frames there are only these.

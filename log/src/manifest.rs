@@ -5,6 +5,7 @@ use crate::format::manifest::{BYTES_MAX, COPIES, Manifest};
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::scan::SCAN_BUFFER_BYTES;
 use iobackend::{Buffer, FileName, FileSlot, IoBackend, IoError, OpKind, OpenMode};
+use planted::Bug;
 
 const SLOT: FileSlot = FileSlot(0);
 const _: () = assert!(BYTES_MAX <= SCAN_BUFFER_BYTES);
@@ -111,7 +112,8 @@ pub fn write_manifest<B: IoBackend>(
 ) -> Result<(), LogError> {
     let [a, b] = [COPIES[0], COPIES[1]].map(|name| read_copy(backend, buffer, name));
     publish(backend)?;
-    let order = if generation(a?) > generation(b?) { [COPIES[1], COPIES[0]] } else { COPIES };
+    let newest_first = planted::is(Bug::ManifestGoodCopyFirst);
+    let order = if (generation(a?) > generation(b?)) != newest_first { [COPIES[1], COPIES[0]] } else { COPIES };
     for name in order {
         let made = match open(backend, name, OpenMode::ReadWrite) {
             Ok(()) => false,
@@ -123,8 +125,8 @@ pub fn write_manifest<B: IoBackend>(
         };
         let mut block = buffer.take().expect("the buffer is back between operations");
         manifest.encode(&mut block);
-        let len = manifest.encoded_bytes();
-        let (written, block) = backend.run(OpKind::Write { file: SLOT, at: 0, buffer: block, len, durable: true });
+        let (len, durable) = (manifest.encoded_bytes(), !planted::is(Bug::ManifestCopiesTogether));
+        let (written, block) = backend.run(OpKind::Write { file: SLOT, at: 0, buffer: block, len, durable });
         *buffer = block;
         written.map_err(|error| system("write", name, error))?;
         if made {
@@ -136,6 +138,9 @@ pub fn write_manifest<B: IoBackend>(
 
 /// Makes the names of the copies durable.
 fn publish<B: IoBackend>(backend: &mut B) -> Result<(), LogError> {
+    if planted::is(Bug::ManifestNotPublished) {
+        return Ok(());
+    }
     let root = FileName::new(".").expect("the root has a name");
     backend.run(OpKind::FlushDirectory { name: root }).0.map_err(|error| system("flush", "the directory", error))
 }

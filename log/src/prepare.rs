@@ -10,6 +10,7 @@ use crate::format::BLOCK_BYTES;
 use crate::format::segment::{SegmentHeader, log_directory};
 use crate::limits::{PREPARE_RETRY_NS, ZERO_SLICE_BYTES, ZERO_SLICE_BYTES_MAX};
 use iobackend::{Buffer, FileName, FileSlot, IoBackend, IoError, Op, OpKind, OpenMode};
+use planted::Bug;
 
 /// Where the preparation stands; each names what is to be done next, or is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +134,8 @@ impl Preparation {
             Step::Header => {
                 let mut buffer = self.block.take()?;
                 self.header.encode(&mut buffer);
-                OpKind::Write { file, at: 0, buffer, len: BLOCK_BYTES, durable: true }
+                let durable = !planted::is(Bug::HeaderNotFlushed);
+                OpKind::Write { file, at: 0, buffer, len: BLOCK_BYTES, durable }
             }
             Step::Publish => {
                 let name = FileName::new(&log_directory(id.log)).expect("a log's directory has a short name");
@@ -191,6 +193,7 @@ impl Preparation {
                 if self.zeroed == self.header.capacity { Step::Flush } else { Step::Zero }
             }
             Step::Flush => Step::Header,
+            Step::Header if planted::is(Bug::DirectoryNotFlushed) => Step::Ready,
             Step::Header => Step::Publish,
             Step::Publish | Step::Ready => Step::Ready,
         };

@@ -7,6 +7,7 @@ use crate::format::segment::{SegmentHeader, SegmentId};
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::limits::{FOOTER_BYTES_MAX, FRAME_BYTES_MAX};
 use iobackend::{Buffer, FileSlot, IoBackend, IoError, OpKind, OpenMode};
+use planted::Bug;
 use std::io::ErrorKind;
 use std::ops::Range;
 
@@ -74,7 +75,10 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
             return Ok(());
         }
         match self.read(at, len) {
-            Err(error) if error.is_bad_sector() => self.fill_around(at, len)?,
+            Err(error) if error.is_bad_sector() && !planted::is(Bug::BadSectorStopsOpening) => {
+                self.fill_around(at, len)?;
+            }
+            Err(IoError::Short { .. }) if planted::is(Bug::ShortReadIgnored) => {}
             read => read.map_err(|source| LogError::Io { doing: "read", segment: self.id, source })?,
         }
         self.window = at..at + len as u64;
@@ -222,6 +226,7 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
                     let unreadable = self.is_unreadable(at..at + u64::from(header.length));
                     let frame = self.bytes(at, header.length as usize)?;
                     let body = if unreadable { Err(Fault::Unreadable) } else { header.check_body(frame) };
+                    let body = if planted::is(Bug::TornFrameAdopted) { Ok(()) } else { body };
                     visit(Found::Frame { header: &header, bytes: frame, body });
                     at += u64::from(header.length);
                     walked.end = at;

@@ -3,6 +3,7 @@
 use crate::{Error, freezing};
 use kernel::{Kernel, Limits, RecordKind, ReplayedRecord, StreamId, StreamSummary, TenantId};
 use log::{CatalogRecord, Recovered, StreamStart};
+use planted::Bug;
 use router::Placement;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -37,10 +38,13 @@ pub(crate) fn distribute(
             }
         }
     }
-    catalog.sort_unstable();
+    if !planted::is(Bug::CatalogOutOfOrder) {
+        catalog.sort_unstable();
+    }
     catalog.dedup_by_key(|record| (record.tenant, record.offset));
     let mut kernels: Vec<Kernel> = (0..placement.shards()).map(|_| Kernel::new(limits)).collect();
-    let owner = |tenant: u64| usize::from(placement.shard_of(tenant));
+    let wrong = u64::from(planted::is(Bug::TenantOnWrongShard));
+    let owner = |tenant: u64| usize::from(placement.shard_of(tenant ^ wrong));
     let contradiction = |reason: String| Error::Replay { reason };
     for record in &catalog {
         let kind =
@@ -93,7 +97,7 @@ pub(crate) fn distribute(
 
 /// Joins two parts of a stream's history, from two logs.
 fn join(stream: &mut StreamStart, part: StreamStart) {
-    if part.next_offset > stream.next_offset {
+    if part.next_offset > stream.next_offset && !planted::is(Bug::FirstLogWins) {
         stream.next_offset = part.next_offset;
         stream.link = part.link;
         stream.timestamp = part.timestamp;

@@ -9,6 +9,7 @@ use log::format::manifest::{Manifest, OVERRIDES_MAX};
 use log::format::segment::{Base, log_directory};
 use log::format::{RootName, root_name};
 use log::{Fault, LogError, LogStart, ManifestRead};
+use planted::Bug;
 use router::Placement;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -61,13 +62,16 @@ pub fn open<P: Place>(place: &P, opening: &Opening<'_>) -> Result<Opened, Error>
     let placement = Placement::new(manifest.placement_version, shards, &in_force)?;
     let starts: Vec<_> = logs.iter().map(|log| log.start).collect();
     let states = distribute(logs, &placement, opening.limits)?;
-    manifest.clean = false;
+    manifest.clean = report.clean && planted::is(Bug::CleanWhileOpen);
     manifest.generation += 1;
     manifest.identity = place.identity();
     let mut cold = place.cold()?;
     // Before any shard writes: what was adopted is the frontier from now on.
     cold.write(&manifest)?;
-    let incarnation = cold.random()?;
+    let mut incarnation = cold.random()?;
+    if planted::is(Bug::IncarnationCounted) {
+        incarnation = u128::from(manifest.generation).to_le_bytes();
+    }
     let shards = states.into_iter().zip(starts).collect();
     Ok(Opened { manifest, placement, incarnation, shards, report })
 }

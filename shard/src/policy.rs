@@ -10,6 +10,7 @@ use crate::wire::{Done, Reply, append_bytes, stamp, token};
 use iobackend::IoBackend;
 use kernel::{Durability, Level, Records, StreamSlot, SyncPolicy};
 use log::{Leave, Room, Wish};
+use planted::Bug;
 
 impl<B: IoBackend> Shard<B> {
     /// Appends records that were admitted, as the tenant's policy has it, or as the operation asks. All is given by value: what it
@@ -77,7 +78,7 @@ impl<B: IoBackend> Shard<B> {
     #[inline]
     fn undurable(&self, slot: StreamSlot) -> Option<u64> {
         let durable = self.log.durable();
-        self.log.newest_frame(slot.0).filter(|&frame| frame >= durable)
+        self.log.newest_frame(slot.0).filter(|&frame| frame >= durable && !planted::is(Bug::ReadSeesUnsettled))
     }
 
     #[inline(never)]

@@ -20,6 +20,7 @@ use log::format::segment::Base;
 use log::limits::{PREPARE_RETRY_NS, READS_IN_FLIGHT};
 use log::timing::StageStats;
 use log::{Leave, Log, LogError, LogFailure, LogStats};
+use planted::Bug;
 use spsc::{ByteConsumer, ByteProducer, Consumer, Producer};
 use std::collections::VecDeque;
 
@@ -227,7 +228,8 @@ impl<B: IoBackend> Shard<B> {
         self.log.stages().read(read);
         let in_flight = self.log.in_flight() > 0;
         // Held open for a moment, with nothing in flight that would end a sleep.
-        let waits = self.log.open_bytes() > 0 && self.log.frames_in_flight() == 0 && self.log.failure().is_none();
+        let holds = self.log.open_bytes() > 0 && !planted::is(Bug::HeldFrameForgotten);
+        let waits = holds && self.log.frames_in_flight() == 0 && self.log.failure().is_none();
         let leave_at = if waits { self.leave_at(now) } else { None };
         let held = leave_at.is_some_and(|at| at <= now);
         Progress {
@@ -269,8 +271,9 @@ impl<B: IoBackend> Shard<B> {
     #[must_use]
     pub fn has_input(&self) -> bool {
         // A read that waits for one of the log's places goes on when another completes.
-        let can_read = self.log.can_read();
-        !self.inbox.0.is_empty() || self.ports.iter().flatten().any(|attached| attached.has_input(can_read))
+        let (can_read, looks) = (self.log.can_read(), !planted::is(Bug::NoSecondLook));
+        let waits = || self.ports.iter().flatten().any(|attached| attached.has_input(can_read));
+        looks && (!self.inbox.0.is_empty() || waits())
     }
 
     /// The backend, to wait on.
@@ -352,13 +355,18 @@ impl<B: IoBackend> Shard<B> {
                 None => self.ports.push(attached),
             }
             self.attached += 1;
+            if planted::is(Bug::HandoverDropped) {
+                let _dropped = self.inbox.0.pop();
+            }
         }
     }
 
     /// Frees the place of a client that is gone, once nothing refers to it.
     #[cold]
     pub(crate) fn detach(&mut self, place: &mut Option<Attached>) {
-        if let Some(Attached { client, .. }) = place.take_if(|attached| attached.client.owed == 0) {
+        if let Some(Attached { client, .. }) =
+            place.take_if(|attached| attached.client.owed == 0 || planted::is(Bug::PlaceGivenAway))
+        {
             self.queued_reads -= client.reads.len();
             self.places -= client.replies.capacity();
             self.attached -= 1;

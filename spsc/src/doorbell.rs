@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crossbeam_utils::CachePadded;
+use planted::Bug;
 
 use crate::sync::{AtomicBool, Ordering, fence};
 
@@ -71,7 +72,7 @@ impl Doorbell {
         fence(Ordering::SeqCst);
         // Relaxed, here and below: the fences order this with the ring's own positions, and the
         // flag guards no other memory.
-        if self.parked.load(Ordering::Relaxed) {
+        if self.parked.load(Ordering::Relaxed) && !planted::is(Bug::DoorbellLost) {
             self.wake();
         }
     }

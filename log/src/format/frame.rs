@@ -4,6 +4,7 @@ use super::{
     Fault, SEQUENCE_MAX, VERSION, array_at, blocks_up, crc, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at,
 };
 use crypto::Link;
+use planted::Bug;
 
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 128;
@@ -151,7 +152,11 @@ impl FrameHeader {
         let at = self.table_at();
         let end = at + usize::from(self.entries) * ENTRY_BYTES;
         let bytes = frame.get(at..end).ok_or(Fault::Cut)?;
-        if crc(bytes) == self.table_crc { Ok(Table(bytes)) } else { Err(Fault::TableChecksum) }
+        if crc(bytes) == self.table_crc || planted::is(Bug::TableNotChecked) {
+            Ok(Table(bytes))
+        } else {
+            Err(Fault::TableChecksum)
+        }
     }
 
     /// Checks the body's checksum; `frame` begins with this header and may be longer than the frame.

@@ -19,6 +19,7 @@ use adopt::Adoption;
 pub(crate) use adopt::loss;
 use hashbrown::HashMap;
 use iobackend::{Arena, Buffer, FileSlot, IoBackend, OpenMode};
+use planted::Bug;
 
 /// The one slot that recovery uses.
 const SLOT: FileSlot = FileSlot(0);
@@ -143,7 +144,11 @@ pub fn recover<B: IoBackend>(
     }
     for number in numbers {
         let id = SegmentId { log, number };
-        let (outline, content) = read_segment(backend, buffer, id, engine, progress)?;
+        let read = read_segment(backend, buffer, id, engine, progress);
+        if read.is_err() && planted::is(Bug::UnreadTakenForMissing) {
+            continue;
+        }
+        let (outline, content) = read?;
         outlines.push(outline);
         contents.push(content);
     }
@@ -157,7 +162,11 @@ pub fn recover<B: IoBackend>(
         adoption.take(outline, content, judged);
     }
     let Adoption { mut recovered, kept, .. } = adoption.finish(&judgement.end);
-    for (outline, judged) in outlines.iter().zip(&judgement.segments).rev() {
+    let mut order: Vec<_> = outlines.iter().zip(&judgement.segments).rev().collect();
+    if planted::is(Bug::RemovedFromTheFirst) {
+        order.reverse();
+    }
+    for (outline, judged) in order {
         let kept = kept.iter().find(|kept| kept.segment.id == outline.id);
         finalize::segment(backend, buffer, outline, judged, kept)?;
     }

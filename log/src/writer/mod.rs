@@ -34,6 +34,7 @@ use crate::stream::{ActiveRun, Stream, StreamStart};
 use crate::timing::{FrameStages, StageStats, Stages};
 use crate::wish::{Leave, Stake, Wish};
 use iobackend::{Buffer, Completion, IoBackend, IoError, Op, OpKind};
+use planted::Bug;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -322,7 +323,7 @@ impl<B: IoBackend> Log<B> {
     #[inline]
     #[must_use]
     pub fn durable(&self) -> u64 {
-        self.durable
+        if planted::is(Bug::AcknowledgedBeforeFlush) { self.next_sequence } else { self.durable }
     }
 
     /// Frames with a lower sequence are written, and so are all before them.
@@ -383,7 +384,7 @@ impl<B: IoBackend> Log<B> {
         if !durable {
             self.plain_until = self.next_sequence + 1;
         }
-        let durable_mark = self.durable;
+        let durable_mark = if planted::is(Bug::DurableMarkAhead) { self.next_sequence } else { self.durable };
         let header = open.close(
             &mut self.streams,
             FrameHeader {
@@ -406,7 +407,8 @@ impl<B: IoBackend> Log<B> {
         );
         index_frame(active, &mut self.streams, &open, header.position);
         let (at, len) = (active.cursor, header.length as usize);
-        active.cursor += u64::from(header.length);
+        let over_mark = header.mark && planted::is(Bug::MarkWrittenOver);
+        active.cursor += if over_mark { 0 } else { u64::from(header.length) };
         active.records += u64::from(header.records);
         active.payload_bytes += open.payload_bytes;
         self.last_crc = header.body_crc;
@@ -429,6 +431,7 @@ impl<B: IoBackend> Log<B> {
         let OpenFrame { buffer, mut table, .. } = open;
         table.clear();
         self.spare_table = table;
+        let durable = durable && !planted::is(Bug::FrameNotFlushed);
         let kind = OpKind::Write { file, at, buffer, len, durable };
         let refused = self.backend.submit(Op { token: token::FRAME | sequence, kind }).is_err();
         assert!(!refused, "IO_DEPTH has room for every frame in flight");
@@ -501,12 +504,17 @@ impl<B: IoBackend> Log<B> {
     fn frame_done(&mut self, sequence: u64, result: Result<(), IoError>, now: u64) {
         let frame = self.in_flight.iter_mut().find(|frame| frame.sequence == sequence);
         let frame = frame.expect("a frame stays listed until all before it are written");
-        if let Err(source) = result {
+        if let Err(source) = result
+            && !planted::is(bug_that_ignores(&source))
+        {
             let segment = frame.segment;
             self.fail(LogFailure { doing: "write a frame", segment, source });
             return;
         }
         frame.done = true;
+        if planted::is(Bug::SettledOutOfOrder) {
+            self.durable = self.durable.max(sequence + 1);
+        }
         while self.failure.is_none() {
             let Some(frame) = self.in_flight.front().filter(|frame| frame.done) else {
                 break;
@@ -577,7 +585,7 @@ impl<B: IoBackend> Log<B> {
                 self.spare_list = list;
                 self.seal_buffers.push(buffer);
             }
-        } else if job.header.next_sequence <= self.written {
+        } else if job.header.next_sequence <= self.written || planted::is(Bug::SealedTooEarly) {
             let token = token::SEAL | u64::from(job.header.id.number);
             job.advance(&mut self.backend, &self.streams, token);
         }
@@ -623,6 +631,15 @@ impl<B: IoBackend> Log<B> {
     pub(crate) fn sealed_segment(&self, number: u32) -> Option<&SealedSegment> {
         let at = self.sealed.binary_search_by_key(&number, |segment| segment.id.number).ok()?;
         Some(&self.sealed[at])
+    }
+}
+
+/// The mistake that would take this error for success.
+fn bug_that_ignores(error: &IoError) -> Bug {
+    match error {
+        IoError::Short { .. } => Bug::ShortWriteIgnored,
+        IoError::NoSpace { .. } => Bug::NoSpaceIgnored,
+        _ => Bug::WriteErrorIgnored,
     }
 }
 

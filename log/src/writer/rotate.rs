@@ -13,6 +13,7 @@ use crate::prepare::Preparation;
 use crate::seal::{Listed, Sealing};
 use crate::stream::{ActiveRun, Stream};
 use iobackend::{FileSlot, IoBackend};
+use planted::Bug;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -117,7 +118,9 @@ pub(super) fn leave_segment(stream: &mut Stream, sealing: &mut VecDeque<Sealing>
     if number == 0 {
         return;
     }
-    if let Some(job) = sealing.iter_mut().find(|job| job.header.id.number == number) {
+    if let Some(job) = sealing.iter_mut().find(|job| job.header.id.number == number)
+        && !planted::is(Bug::FooterLineLate)
+    {
         job.capture(stream);
     }
     let at = sealed.binary_search_by_key(&number, |segment| segment.id.number);
@@ -149,5 +152,8 @@ pub(super) fn new_header(
         source,
     })?;
     let LogConfig { engine, incarnation, .. } = *config;
+    if planted::is(Bug::SaltUsedAgain) {
+        salt = [incarnation[0]; 32];
+    }
     Ok(SegmentHeader { id, engine, incarnation, salt, capacity, created_at: now, base })
 }
