@@ -95,6 +95,8 @@ pub(crate) struct Tenant {
     policy: Option<Option<Policy>>,
     /// How often the policy was to be changed, and was.
     changes: u32,
+    /// Changes of it that were asked for in this opening, and not answered.
+    pub(crate) changing: u32,
 }
 
 impl Tenant {
@@ -147,6 +149,7 @@ impl Model {
                 asked: Vec::new(),
                 policy: Some(None),
                 changes: 0,
+                changing: 0,
             }
         };
         Model {

@@ -146,7 +146,10 @@ impl Sent {
         let was_deleted = tenant_life == Some(Life::Deleted) || stream_life == Some(Life::Deleted);
         let policy = tenant.map_or((None, 0), |tenant| model.policy(tenant));
         match what {
-            What::SetPolicy(tenant, _) => model.tenant(tenant).change_policy(None),
+            What::SetPolicy(tenant, _) => {
+                model.tenant(tenant).change_policy(None);
+                model.tenant(tenant).changing += 1;
+            }
             What::CreateTenant(tenant) => {
                 model.tenant(tenant).life.get_or_insert(Life::Asked);
             }
@@ -168,6 +171,9 @@ impl Sent {
     /// Holds an answer against the model, and takes it into it.
     pub(crate) fn answered(self, reply: &Reply, data: &[u8], allowed: Allowed, model: &mut Model) -> Outcome {
         let name = self.what.name();
+        if let What::SetPolicy(tenant, _) = self.what {
+            model.tenant(tenant).changing -= 1;
+        }
         match &reply.outcome {
             Ok(done) => {
                 self.done(done, data, allowed, model);
@@ -261,8 +267,8 @@ impl Sent {
                 }
             }
             (&What::SetPolicy(tenant, policy), Done::DurabilitySet) => {
-                // If others were asked for meanwhile, nobody knows which was the last.
-                let alone = self.policy.1 + 1 == model.policy(tenant).1;
+                // If others were asked for meanwhile, or before and are still on their way, nobody knows which was the last.
+                let alone = self.policy.1 + 1 == model.policy(tenant).1 && model.tenant(tenant).changing == 0;
                 model.tenant(tenant).change_policy(alone.then_some(policy));
             }
             (What::Sync, Done::Synced) => model.synced(self.shard, self.tick),

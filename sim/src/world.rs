@@ -314,6 +314,8 @@ impl<'a> World<'a> {
         self.generation = engine.generation();
         let owner = |tenant: &crate::model::Tenant| engine.placement.shard_of(tenant.id.0);
         self.model.owners = self.model.tenants.iter().map(owner).collect();
+        // Who asked before is gone.
+        self.model.tenants.iter_mut().for_each(|tenant| tenant.changing = 0);
         let in_use = std::mem::replace(&mut self.in_use, true);
         if report.clean && in_use && !self.excused() {
             self.model.violate("a directory that was not closed is said to have been".into());
