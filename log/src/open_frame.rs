@@ -125,8 +125,7 @@ impl OpenFrame {
     #[inline]
     fn chain_later(&mut self, index: u32, streams: &mut [Stream], at: usize, end: usize) {
         let lanes = &mut self.lanes;
-        let taken = lanes.stream[..lanes.waiting].contains(&index) && !planted::is(Bug::LinkForked);
-        if lanes.waiting == LANES || taken {
+        if lanes.waiting == LANES || lanes.stream[..lanes.waiting].contains(&index) && !planted::is(Bug::LinkForked) {
             self.chain(streams);
         }
         let lanes = &mut self.lanes;

@@ -63,6 +63,21 @@ bugs! {
     /// Two records of one stream are hashed side by side, from the same link.
     LinkForked = "link-forked", breaks "chains verify", found by "calm";
 
+    // Levels of durability.
+
+    /// Buffered records are flushed when somebody asks for it, and not when their time is over.
+    BufferedNeverFlushed = "buffered-never-flushed", breaks "the window of Buffered; power cut", found by "levels";
+    /// A buffered append is answered before it is written.
+    BufferedNotWritten = "buffered-not-written", breaks "Buffered outlives the process; kill", found by "levels";
+    /// `sync` is answered when the flush was asked for.
+    SyncNotWaitedFor = "sync-not-waited-for", breaks "sync; power cut", found by "levels";
+    /// A durable write vouches for frames before it that were not flushed.
+    PlainFramesForgotten = "plain-frames-forgotten", breaks "durable answers after others; reordered", found by "levels";
+    /// An answer that was only written says that it is flushed.
+    LevelToldTooHigh = "level-told-too-high", breaks "the level that an answer tells; power cut", found by "levels";
+    /// An operation may ask for less than its tenant's level.
+    BelowDefaultTaken = "below-default-taken", breaks "levels are only raised", found by "levels";
+
     // Making and leaving segments.
 
     /// A segment's header is not durable when its first frame is.

@@ -10,6 +10,7 @@ use crate::format::segment::SegmentId;
 use crate::limits::SEALING_MAX;
 use crate::wish::{Leave, Stake};
 use iobackend::{IoBackend, IoError, Op, OpKind};
+use planted::Bug;
 
 /// Segments with frames that are not flushed: those that are being sealed, and the active one.
 pub(super) const SEGMENTS_UNFLUSHED_MAX: usize = SEALING_MAX + 1;
@@ -28,7 +29,8 @@ pub(super) struct Unflushed {
 
 impl Unflushed {
     fn flush_at(&self) -> u64 {
-        if self.wanted { 0 } else { self.stake.flush_at() }
+        let due_at = if planted::is(Bug::BufferedNeverFlushed) { u64::MAX } else { self.stake.flush_at() };
+        if self.wanted { 0 } else { due_at }
     }
 }
 
