@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use crate::catalog::CatalogRecord;
-use crate::durability::Durability;
+use crate::durability::{Durability, Level};
 use crate::ids::{CATALOG, StreamId, StreamSlot, TenantId};
 use crate::index::StreamIndex;
 use planted::Bug;
@@ -93,6 +93,8 @@ pub(crate) struct Tenant {
     pub(crate) policy: Option<Durability>,
     /// The offset in its catalog of the record that says so.
     policy_offset: u64,
+    /// Its catalog lost records: it is under [`Level::Strict`] at the least.
+    doubtful: bool,
 }
 
 impl Tenant {
@@ -201,6 +203,7 @@ impl Tables {
             names: BTreeMap::new(),
             policy: None,
             policy_offset: 0,
+            doubtful: false,
         });
         self.tenant_slots.insert(id, tenant);
         tenant
@@ -284,7 +287,7 @@ impl Tables {
                 if owner.policy.is_none() || offset >= owner.policy_offset {
                     owner.policy = Some(durability);
                     owner.policy_offset = offset;
-                    owner.natural = durability == Durability::NATURAL;
+                    owner.natural = durability == Durability::NATURAL && !owner.doubtful;
                 }
             }
         }
@@ -292,14 +295,16 @@ impl Tables {
 
     /// The policy that a tenant is under.
     pub(crate) fn policy(&self, tenant: &Tenant) -> Durability {
-        tenant.policy.unwrap_or(self.default_policy)
+        let policy = tenant.policy.unwrap_or(self.default_policy);
+        // The record that says otherwise may be among those that its catalog lost.
+        if tenant.doubtful && policy.level() < Level::Strict { Durability::NATURAL } else { policy }
     }
 
     /// The policy of tenants that have none of their own.
     pub(crate) fn set_default_policy(&mut self, durability: Durability) {
         self.default_policy = durability;
-        for tenant in self.tenants.iter_mut().filter(|tenant| tenant.policy.is_none()) {
-            tenant.natural = durability == Durability::NATURAL;
+        for at in 0..self.tenants.len() {
+            self.tenants[at].natural = self.policy(&self.tenants[at]) == Durability::NATURAL;
         }
     }
 
@@ -332,6 +337,12 @@ impl Tables {
     }
 
     pub(crate) fn freeze(&mut self, slot: StreamSlot) {
-        self.streams[slot.index()].closed.add(Closed::FROZEN);
+        let stream = &mut self.streams[slot.index()];
+        stream.closed.add(Closed::FROZEN);
+        let owner = stream.tenant.0 as usize;
+        if self.tenants[owner].catalog == slot {
+            self.tenants[owner].doubtful = true;
+            self.tenants[owner].natural = self.policy(&self.tenants[owner]) == Durability::NATURAL;
+        }
     }
 }

@@ -58,6 +58,7 @@ impl<B: IoBackend> Shard<B> {
     /// Answers when everything that was answered before is flushed.
     #[cold]
     pub(crate) fn sync(&mut self, client: &mut Client, message: &[u8]) {
+        self.log.promise_durable();
         let after = self.log.newest_undurable().inspect(|&frame| {
             self.log.want_durable(frame);
             // Not later than anybody else: who syncs waits for no group.
@@ -103,6 +104,11 @@ impl<B: IoBackend> Shard<B> {
         };
         let (durability, catalog) = self.kernel.durability(slot);
         if durability.level() == Level::Strict || slot == catalog {
+            self.log.want_durable(frame);
+            return self.owe(client, message, Some(frame), answer);
+        }
+        if self.undurable(catalog).is_some() {
+            // That the stream is there may be shown only for good.
             self.log.want_durable(frame);
             return self.owe(client, message, Some(frame), answer);
         }

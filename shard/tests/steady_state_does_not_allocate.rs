@@ -76,6 +76,9 @@ fn streams(rig: &mut Rig, count: u32) -> Vec<StreamId> {
         client.append(*stream, b"record");
     }
     rig.run();
+    // A group's delay passes.
+    (0..10).for_each(|_| drop(rig.turn()));
+    rig.run();
     assert_eq!(client.take().len(), count as usize);
     streams
 }

@@ -11,7 +11,7 @@ use crate::output;
 use crate::progress;
 use crate::report::Report;
 use crate::table::{count, grouped};
-use diatreme::{CallError, Client, Completion, Engine, StreamRef, Token};
+use diatreme::{AppendOptions, Appended, CallError, Client, Completion, Engine, Level, Outcome, StreamRef, Token};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -30,7 +30,8 @@ after it is.
 Who feeds a pipe learns from --acknowledged what it may forget. The first line of that file is the
 offset that the first line of the input is to have, told before anything is read; each later one is
 the offset after the last acknowledged record. They are written as answers come, and what was read is
-acknowledged and told before more is waited for. A command that was killed told no more than is safe, but
+acknowledged and told before more is waited for. A command that was killed told no more than is there (a kill
+takes what is acknowledged under --durability memory, a loss of power also what is buffered), but
 more may be: where to go on is what the next run tells first.";
 
 /// Appends each line of a file as a record, and waits until all are durable.
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     stream: String,
 
-    /// What an acknowledgement promises, if the tenant has no policy of its own: memory, buffered[:INTERVAL,RECORDS], or
+    /// What an acknowledgement promises; below strict, if the tenant has no policy of its own: memory, buffered[:INTERVAL,RECORDS], or
     /// strict[:every-record|:every-batch|:group:DELAY].
     #[arg(long, value_name = "POLICY", default_value = "strict")]
     durability: DurabilityArg,
@@ -86,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let stopped = appender.append_all(&mut lines, &bar).err();
     let seconds = since.elapsed().as_secs_f64();
     bar.finish_and_clear();
-    let Appender { client, start, answers: Answers { acknowledged, bytes, .. }, .. } = appender;
+    let Appender { client, start, answers: Answers { acknowledged, bytes, lowest, .. }, .. } = appender;
     drop(client);
     let stopped = stopped.map(|stop| stop.describe(args, start, acknowledged));
     // Why a shard failed is known to its engine alone.
@@ -108,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         records_per_second: acknowledged as f64 / seconds.max(f64::MIN_POSITIVE),
         first_offset: (acknowledged > 0).then_some(start),
         last_offset: (acknowledged > 0).then(|| start + acknowledged - 1),
-        durability: args.durability.name(),
+        durability: lowest.map_or_else(|| args.durability.name(), |level| level.to_string()),
         error: error.as_deref(),
     };
     let reported = report.map_or(Ok(()), |report| report.write(&done));
@@ -205,6 +206,8 @@ struct Appender {
     /// The offset of the first line.
     start: u64,
     line_bytes_max: u32,
+    /// The level that each append asks for.
+    level: Option<Level>,
     answers: Answers,
     /// Where to tell what is acknowledged, and what was told last.
     told: Option<(Report, Option<u64>)>,
@@ -224,7 +227,9 @@ impl Appender {
         })?;
         let (line_bytes_max, answers) = (args.record_bytes_max, Answers::default());
         let told = told.map(|report| (report, None));
-        Ok(Appender { client, stream, start, line_bytes_max, answers, told })
+        // Whoever asks for strict gets it, also in a tenant whose own policy is lower.
+        let level = Some(args.durability.0.level()).filter(|level| *level == Level::Strict);
+        Ok(Appender { client, stream, start, line_bytes_max, level, answers, told })
     }
 
     /// Appends all lines, and returns when everything that was sent is answered.
@@ -268,7 +273,8 @@ impl Appender {
 
     fn send(&mut self, offset: u64, line: &[u8]) -> Result<(), Stop> {
         loop {
-            match self.client.submit_append(&self.stream, Some(offset), &[line]) {
+            let options = AppendOptions { expected: Some(offset), level: self.level };
+            match self.client.submit_append_with(&self.stream, options, &[line]) {
                 Ok(_) => {
                     self.answers.in_flight.push_back(line.len() as u32);
                     return Ok(());
@@ -306,6 +312,8 @@ struct Answers {
     acknowledged: u64,
     /// Bytes of the acknowledged ones.
     bytes: u64,
+    /// The lowest level that an answer reached.
+    lowest: Option<Level>,
     /// The failure of the earliest record that failed: those after it are refused because of it.
     failed: Option<(Token, CallError)>,
 }
@@ -313,7 +321,10 @@ struct Answers {
 impl Answers {
     fn take(&mut self, completion: &Completion<'_>) {
         match &completion.result {
-            Ok(_) => {
+            Ok(outcome) => {
+                if let Outcome::Appended(Appended { level, .. }) = outcome {
+                    self.lowest = Some(self.lowest.map_or(*level, |lowest| lowest.min(*level)));
+                }
                 self.acknowledged += 1;
                 self.bytes += self.in_flight.pop_front().map_or(0, u64::from);
             }

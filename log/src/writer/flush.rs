@@ -84,6 +84,11 @@ impl<B: IoBackend> Log<B> {
         (until > self.durable).then(|| until - 1)
     }
 
+    /// Everything that is durable is promised to be so: a mark is to vouch for it.
+    pub fn promise_durable(&mut self) {
+        self.promised_until = self.promised_until.max(self.durable);
+    }
+
     pub(super) fn want_all_durable(&mut self) {
         if let Some(newest) = self.newest_undurable() {
             self.want_durable(newest);

@@ -25,7 +25,9 @@ use crate::format::BLOCK_BYTES;
 use crate::format::frame::{FrameHeader, RecordHeader, frame_bytes};
 use crate::format::segment::{Base, SegmentId};
 use crate::index::SealedSegment;
-use crate::limits::{FILE_SLOTS, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT, IO_DEPTH, SEALING_MAX, SEGMENT_BYTES_FIRST};
+use crate::limits::{
+    FILE_SLOTS, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT, IO_DEPTH, QUIET_NS, SEALING_MAX, SEGMENT_BYTES_FIRST,
+};
 use crate::open_frame::OpenFrame;
 use crate::prepare::Preparation;
 use crate::read::{READ_TOKEN, Reads};
@@ -377,6 +379,10 @@ impl<B: IoBackend> Log<B> {
         };
         self.stages.closing();
         let active = &mut self.active;
+        if self.promised_until.min(self.durable) > self.marked && self.durable_at.saturating_add(QUIET_NS) <= now {
+            // Under a load that has nothing flushed no quiet comes for a mark frame: this one carries the mark.
+            open.wishes.carry_mark();
+        }
         let wanted = open.wishes.want_flush(open.records);
         // A durable write vouches for what was written before it in no way: only where all that is flushed, or durable by
         // its own write, does it make this frame durable. Else a flush covers them all once they are written.
@@ -585,6 +591,8 @@ impl<B: IoBackend> Log<B> {
                 self.spare_list = list;
                 self.seal_buffers.push(buffer);
             }
+        } else if job.is_flushing() && self.flushing.is_some() {
+            // One flush of a file at a time: of two, the system may tell one alone that it failed.
         } else if job.header.next_sequence <= self.written || planted::is(Bug::SealedTooEarly) {
             let token = token::SEAL | u64::from(job.header.id.number);
             job.advance(&mut self.backend, &self.streams, token);
@@ -600,7 +608,10 @@ impl<B: IoBackend> Log<B> {
     /// Whether background work or a read could go on without anything completing first.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        let sealing = |job: &Sealing| !job.is_waiting() && job.header.next_sequence <= self.written;
+        let held = self.flushing.is_some();
+        let sealing = |job: &Sealing| {
+            !job.is_waiting() && job.header.next_sequence <= self.written && !(held && job.is_flushing())
+        };
         self.failure.is_none() && self.sealing.front().is_some_and(sealing)
     }
 
