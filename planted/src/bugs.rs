@@ -86,8 +86,6 @@ bugs! {
     DirectoryNotFlushed = "directory-not-flushed", breaks "entry lost", found by "crashes";
     /// All segments of an opening have one salt.
     SaltUsedAgain = "salt-used-again", breaks "no key and nonce twice", found by "calm";
-    /// A footer is written while frames before it are in flight.
-    SealedTooEarly = "sealed-too-early", breaks "durable answers; slow operations", found by "large";
     /// What a footer says of a stream is what is true when it is written, not when the segment was left.
     FooterLineLate = "footer-line-late", breaks "the index of a sealed segment", found by "large";
     /// A footer's checksum is not looked at.

@@ -436,7 +436,7 @@ impl<'a> World<'a> {
                 Sending::Skipped => {}
                 Sending::Full => {
                     // Nobody tells of room in a ring: it looks again.
-                    client.busy(now + 20_000 + self.rng.below(100_000));
+                    client.busy(now + 200_000 + self.rng.below(2_000_000));
                     break;
                 }
             }
