@@ -96,13 +96,14 @@ mod tests {
     fn long_gaps_are_cut_and_order_is_kept() {
         let moments = [0, 1_000, 500_000, 900_000_000, 900_400_000];
         let axis = Axis::new(&moments, None, 10.0..110.0);
-        assert_eq!((axis.x(0), axis.x(900_400_000)), (10.0, 110.0));
+        assert_eq!(axis.x(0), 10.0);
+        assert!((axis.x(900_400_000) - 110.0).abs() < 1e-9);
         let [cut] = axis.cuts[..] else { panic!("{:?}", axis.cuts) };
         assert_eq!(cut.ns, 899_500_000);
         assert!(axis.x(500_000) < cut.x && cut.x < axis.x(900_000_000));
         assert!((0..1000).map(|at| axis.x(at * 900_400)).is_sorted());
         // Before and after all moments: at the ends.
-        assert_eq!(axis.x(u64::MAX), 110.0);
+        assert_eq!(axis.x(u64::MAX), axis.x(900_400_000));
     }
 
     #[test]
@@ -121,8 +122,8 @@ mod tests {
     fn ticks_are_round_and_apart() {
         let axis = Axis::new(&[3, 900_000, 1_800_000, 80_000_000], None, 0.0..600.0);
         let ticks = axis.ticks(70.0);
-        assert!(ticks.len() > 3, "{ticks:?}");
-        assert!(ticks.iter().all(|(at, _)| at % 100_000 == 0));
+        // 527 points for 1.8 ms: 200 µs would be 59 apart, 500 µs are 146.
+        assert_eq!(ticks.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [500_000, 1_000_000, 1_500_000]);
         assert!(ticks.windows(2).all(|pair| pair[1].1 - pair[0].1 >= 70.0));
         assert!(Axis::new(&[5], None, 0.0..10.0).ticks(70.0).is_empty());
     }
