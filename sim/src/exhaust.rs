@@ -38,8 +38,9 @@ pub const KINDS: [FaultKind; 14] = [
     FaultKind::LatentSector,
 ];
 
-/// Places at which a directory is spoilt, at the most; of more, some are taken, evenly spread.
-pub const PLACES_MAX: u64 = 50_000;
+/// A directory is spoilt at so many places that no more than this is read back in all; of more, some are taken, evenly spread.
+/// A small workload's directory is spoilt at each of its bytes.
+pub const BYTES_READ_BACK_MAX: u64 = 4 << 30;
 
 /// What a loop came to.
 #[derive(Clone, Debug)]
@@ -232,7 +233,8 @@ fn places(finished: &Finished<'_>, spoil: Spoil, stride: u64) -> Vec<(String, u6
     };
     let files: Vec<(String, Vec<Range<u64>>)> = finished.files().into_iter().map(whole).collect();
     let bytes: u64 = files.iter().flat_map(|(_, ranges)| ranges).map(|range| range.end - range.start).sum();
-    let spread = stride.max(bytes.div_ceil(PLACES_MAX)).max(1) as usize;
+    let places_max = (BYTES_READ_BACK_MAX / bytes.max(1)).max(1);
+    let spread = stride.max(bytes.div_ceil(places_max)).max(1) as usize;
     let of_file = |(name, ranges): (String, Vec<Range<u64>>)| {
         ranges.into_iter().flat_map(move |range| range.step_by(spread)).map(move |at| (name.clone(), at))
     };

@@ -23,7 +23,7 @@ use std::time::Instant;
 Six small workloads are run with each of fourteen faults at their first operation, at their second, and so on
 until they end before it comes; after each run the same is checked as in `sim run`. Then every byte of the
 directory that each leaves is flipped, and every file cut before each of its bytes: what is lost must be named.
-A directory with more than 50,000 bytes is spoilt at 50,000 places, evenly spread.")]
+A directory of megabytes is spoilt at places that are evenly spread over it, so that 4 GiB are read back in all.")]
 pub(crate) struct Args {
     /// Only every Nth operation and byte.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
