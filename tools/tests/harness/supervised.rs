@@ -118,7 +118,10 @@ pub fn feed(mut command: Supervised, lines: u64, kill: Kill, text: impl FnOnce(u
             let stdin = command.stdin();
             command.kill_after(delay);
             drop(stdin);
-            fed(command.gone(Vec::new()), 0)
+            let gone = command.gone(Vec::new());
+            // It may have come so far that it told where it begins; nothing was sent after that.
+            let sent = gone.told.first().map_or(0, |line| offset(line));
+            fed(gone, sent)
         }
         Kill::Told(records, delay) => feed_and(command, lines, records, |command| command.kill_after(delay), text),
     }
