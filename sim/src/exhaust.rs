@@ -20,13 +20,13 @@ pub struct Workload {
     pub plan: Plan,
 }
 
-/// The faults that are put at every operation: those that must be survived, and two that must be detected.
-pub const KINDS: [FaultKind; 14] = [
+/// The faults that are put at every operation: those that must be survived, and two that must be detected. Not reordered
+/// writes: these workloads never leave two unflushed writes that change anything, so it could strike none of their operations.
+pub const KINDS: [FaultKind; 13] = [
     FaultKind::PowerCut,
     FaultKind::Kill,
     FaultKind::TornAtSector,
     FaultKind::TornInSector,
-    FaultKind::Reordered,
     FaultKind::EntryLost,
     FaultKind::WriteError,
     FaultKind::ShortWrite,

@@ -20,7 +20,7 @@ use std::time::Instant;
   diatreme sim exhaust
   diatreme sim exhaust --every 10 --json loops.json
 
-Six small workloads are run with each of fourteen faults at their first operation, at their second, and so on
+Six small workloads are run with each of thirteen faults at their first operation, at their second, and so on
 until they end before it comes; after each run the same is checked as in `sim run`. Then every byte of the
 directory that each leaves is flipped, and every file cut before each of its bytes: what is lost must be named.
 A directory of megabytes is spoilt at places that are evenly spread over it, so that 4 GiB are read back in all.")]
