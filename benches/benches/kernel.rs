@@ -29,10 +29,10 @@ fn kernel(streams: u32) -> Kernel {
         let (tenant, _) = stream(number);
         let name = format!("tenant {}", number / STREAMS_PER_TENANT);
         if number % STREAMS_PER_TENANT == 0 {
-            kernel.apply(0, &Command::CreateTenant { tenant, name: &name }, 0, &mut effects);
+            kernel.apply(0, &Command::CreateTenant { tenant, name: &name, key: None }, 0, &mut effects);
         }
         let name = format!("stream {number}");
-        kernel.apply(0, &Command::CreateStream { tenant, name: &name }, 0, &mut effects);
+        kernel.apply(0, &Command::CreateStream { tenant, name: &name, key: None }, 0, &mut effects);
     }
     assert!(effects.replies.iter().all(|reply| reply.outcome.is_ok()));
     kernel

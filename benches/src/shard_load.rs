@@ -46,9 +46,9 @@ impl ShardLoad {
             now: START_NS,
             next_token: 0,
         };
-        load.send(&Request::CreateTenant { name: TENANT });
+        load.send(&Request::CreateTenant { name: TENANT, key: None });
         for number in 0..streams {
-            load.send(&Request::CreateStream { tenant: TENANT, name: &format!("stream {number}") });
+            load.send(&Request::CreateStream { tenant: TENANT, name: &format!("stream {number}"), key: None });
         }
         load.round();
         let ShardLoad { client, streams: made, .. } = &mut load;

@@ -2,6 +2,7 @@
 
 use crate::durability::Durability;
 use crate::ids::{StreamId, TenantId};
+use crate::keys::NewKey;
 use crate::records::Records;
 
 /// One request, decoded. It borrows from the request where it lies.
@@ -14,6 +15,8 @@ pub enum Command<'a> {
         tenant: TenantId,
         /// Its name.
         name: &'a str,
+        /// The key that seals its data; `None`: it stays in the clear.
+        key: Option<NewKey>,
     },
     /// Creates a stream; the tenant gives it an id.
     CreateStream {
@@ -21,6 +24,8 @@ pub enum Command<'a> {
         tenant: TenantId,
         /// The stream's name, free in the tenant.
         name: &'a str,
+        /// A key of the stream's own, so that it can be erased alone; `None`: the tenant's.
+        key: Option<NewKey>,
     },
     /// Appends records to a stream: all of them or none.
     Append {
@@ -85,6 +90,24 @@ pub enum Command<'a> {
         tenant: TenantId,
         /// The policy.
         durability: Durability,
+    },
+    /// Gives a tenant, or a stream that was created with a key of its own, a new key, from its next append on. A tenant that had
+    /// none is encrypted from there on.
+    IntroduceKey {
+        /// The tenant.
+        tenant: TenantId,
+        /// The stream; `None`: the tenant's key.
+        stream: Option<StreamId>,
+        /// The key.
+        key: NewKey,
+    },
+    /// Says that the key of a tenant, with those of all its streams, or of one stream is to be destroyed: the data is neither
+    /// read nor added to any more. Done again it changes nothing and succeeds.
+    Erase {
+        /// The tenant.
+        tenant: TenantId,
+        /// A stream with a key of its own; `None`: the whole tenant.
+        stream: Option<StreamId>,
     },
     /// Deletes a stream. Its name becomes free, its id stays taken.
     DeleteStream {

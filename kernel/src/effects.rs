@@ -154,6 +154,16 @@ pub enum Reply {
         /// Time of the newest record of the tenant's catalog, nanoseconds since 1970.
         timestamp: u64,
     },
+    /// The key seals from here on.
+    KeyIntroduced {
+        /// Time of its record, nanoseconds since 1970.
+        timestamp: u64,
+    },
+    /// The data is erased as far as the log is concerned.
+    Erased {
+        /// Time of the newest record of the tenant's catalog, nanoseconds since 1970.
+        timestamp: u64,
+    },
     /// The stream or the tenant is deleted.
     Deleted {
         /// Time of deletion, nanoseconds since 1970.

@@ -35,7 +35,7 @@ impl fmt::Display for TenantId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
 
-/// The stream of every tenant that records its own and its streams' creation and deletion, and its policy.
+/// The stream of every tenant that records its own and its streams' creation and deletion, its policy, and its keys.
 pub const CATALOG: StreamId = StreamId(0);
 
 impl fmt::Display for StreamId {
@@ -76,6 +76,10 @@ pub enum RecordKind {
     TenantDeleted = 5,
     /// The tenant has a policy of its own.
     TenantPolicy = 6,
+    /// A data key seals from here on.
+    DataKey = 7,
+    /// The data of the tenant, or of a stream, is erased.
+    Erased = 8,
 }
 
 impl TryFrom<u8> for RecordKind {
@@ -89,6 +93,8 @@ impl TryFrom<u8> for RecordKind {
             4 => Self::StreamDeleted,
             5 => Self::TenantDeleted,
             6 => Self::TenantPolicy,
+            7 => Self::DataKey,
+            8 => Self::Erased,
             _ => return Err(UnknownKind(kind)),
         })
     }
@@ -122,7 +128,7 @@ mod tests {
         for byte in 0..=u8::MAX {
             match RecordKind::try_from(byte) {
                 Ok(kind) => assert_eq!(kind as u8, byte),
-                Err(unknown) => assert!(unknown.0 == byte && !(1..=6).contains(&byte)),
+                Err(unknown) => assert!(unknown.0 == byte && !(1..=8).contains(&byte)),
             }
         }
     }

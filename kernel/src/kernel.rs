@@ -93,9 +93,11 @@ impl Kernel {
                 self.read(tenant, stream, from, (records_max, bytes_max))
             }
             Command::Resolve { tenant, name } => self.resolve(tenant, name),
-            Command::CreateTenant { tenant, name } => self.create_tenant(tenant, name, &mut turn),
-            Command::CreateStream { tenant, name } => self.create_stream(tenant, name, &mut turn),
+            Command::CreateTenant { tenant, name, key } => self.create_tenant(tenant, name, key, &mut turn),
+            Command::CreateStream { tenant, name, key } => self.create_stream(tenant, name, key, &mut turn),
             Command::SetDurability { tenant, durability } => self.set_durability(tenant, durability, &mut turn),
+            Command::IntroduceKey { tenant, stream, key } => self.introduce_key(tenant, stream, key, &mut turn),
+            Command::Erase { tenant, stream } => self.erase(tenant, stream, &mut turn),
             Command::DeleteStream { tenant, stream } => self.delete_stream(tenant, stream, &mut turn),
             Command::DeleteTenant { tenant } => self.delete_tenant(tenant, &mut turn),
             Command::ListTenants { after, bytes_max } => self.list_tenants(after, bytes_max, effects),
@@ -170,7 +172,7 @@ impl Kernel {
         let head = self.tables.stream(slot);
         let owner = self.tables.tenant(head.tenant);
         let ignored = head.closed.has(Closed::DELETED) && planted::is(Bug::DeletedTakesAppends);
-        if head.closed != Closed::OPEN && !ignored || owner.deleted {
+        if head.closed != Closed::OPEN && !ignored || owner.shut {
             return Err(self.closed(slot));
         }
         if let Some(asked) = asked
@@ -228,6 +230,9 @@ impl Kernel {
 
     fn read(&mut self, tenant: TenantId, stream: StreamId, from: u64, (records_max, bytes_max): (u32, u32)) -> Outcome {
         let slot = self.readable(tenant, stream)?;
+        if self.is_erased(self.tables.stream(slot)) {
+            return Err(self.closed(slot));
+        }
         let next = self.tables.stream(slot).next;
         let witness = self.witness(slot);
         if from > next {
@@ -236,7 +241,7 @@ impl Kernel {
         Ok(Seen::stream(witness, Reply::Read { slot, from, next, records_max, bytes_max }))
     }
 
-    /// The slot of a stream that may be read. Catalogs and damaged streams may.
+    /// The slot of a stream that may be read, if it is not erased. Catalogs and damaged streams may.
     pub(crate) fn readable(&mut self, tenant: TenantId, stream: StreamId) -> Result<StreamSlot, Seen<Refusal>> {
         let Some(slot) = self.tables.index.find(tenant, stream) else {
             return Err(self.unknown(tenant));
@@ -277,6 +282,8 @@ impl Kernel {
             Seen::stream(tenant.catalog, Refusal::CatalogIsReadOnly)
         } else if head.closed.has(Closed::DELETED) {
             Seen::stream(tenant.catalog, Refusal::StreamDeleted)
+        } else if self.is_erased(head) {
+            Seen::stream(tenant.catalog, Refusal::Erased)
         } else {
             Seen::stream(self.witness(slot), Refusal::Frozen)
         }
@@ -311,11 +318,11 @@ mod tests {
         let tenant = TenantId(7);
         let mut kernel = Kernel::new(Limits::default());
         let mut effects = Effects::new(1);
-        kernel.apply(0, &Command::CreateTenant { tenant, name: "one" }, 0, &mut effects);
-        kernel.apply(0, &Command::CreateStream { tenant, name: "stream" }, 0, &mut effects);
+        kernel.apply(0, &Command::CreateTenant { tenant, name: "one", key: None }, 0, &mut effects);
+        kernel.apply(0, &Command::CreateStream { tenant, name: "stream", key: None }, 0, &mut effects);
         let before = kernel.state_hash();
         let commands = [
-            Command::CreateStream { tenant, name: "another" },
+            Command::CreateStream { tenant, name: "another", key: None },
             Command::Resolve { tenant, name: "stream" },
             Command::ListStreams { tenant, after: crate::CATALOG, bytes_max: 1000 },
             Command::DeleteTenant { tenant },

@@ -11,8 +11,8 @@
 //! let mut kernel = Kernel::new(Limits::default());
 //! let mut effects = Effects::new(128);
 //! let tenant = TenantId::of_name("acme");
-//! kernel.apply(0, &Command::CreateTenant { tenant, name: "acme" }, 1_000, &mut effects);
-//! kernel.apply(1, &Command::CreateStream { tenant, name: "orders" }, 1_000, &mut effects);
+//! kernel.apply(0, &Command::CreateTenant { tenant, name: "acme", key: None }, 1_000, &mut effects);
+//! kernel.apply(1, &Command::CreateStream { tenant, name: "orders", key: None }, 1_000, &mut effects);
 //! let Ok(Reply::StreamCreated { stream, .. }) = effects.replies[1].outcome else { panic!() };
 //!
 //! let body = *b"\x05\0\0\0hello\x05\0\0\0world";
@@ -36,7 +36,8 @@
 //!
 //! Not here: the bytes of requests and replies (the shard decodes the ones and encodes the
 //! others), the bytes of records (the log's), how a policy is kept (the shard's: a [`ReplyEffect`] names
-//! the stream to wait for), and data: a read is granted here and served by the log.
+//! the stream to wait for), data (a read is granted here and served by the log), and the keys that seal it: only their numbers
+//! and commitments.
 
 #![forbid(unsafe_code)]
 
@@ -47,6 +48,7 @@ mod effects;
 mod ids;
 mod index;
 mod kernel;
+mod keys;
 mod limits;
 mod listing;
 mod naming;
@@ -62,6 +64,7 @@ pub use durability::{Durability, Level, PolicyFault, SyncPolicy};
 pub use effects::{Effects, Payload, RecordEffect, Reply, ReplyEffect};
 pub use ids::{CATALOG, RecordKind, StreamId, StreamSlot, TenantId, UnknownKind};
 pub use kernel::{Admitted, Appended, Kernel, Seen};
+pub use keys::{Encryption, KeyView, NewKey};
 pub use limits::{Limits, NAME_BYTES_MAX};
 pub use listing::{LISTING_BYTES_MAX, LISTING_BYTES_MIN, Listing, ListingEntry};
 pub use records::{Record, Records, RecordsIter};

@@ -1,22 +1,24 @@
 //! Pages of names: how the kernel writes them and how a client reads them.
 //!
-//! An entry is an id (8 bytes, little-endian), a set of flags (1), the length of the name (1) and
-//! the name. Deleted entries are listed too, with their flag: a page is then as much work as it
+//! An entry is an id (8 bytes, little-endian), a set of flags (1), the length of the name (1), the
+//! number of the key that seals new records (4; 0: none) and the name. Deleted entries are listed too, with their flag: a page is then as much work as it
 //! has bytes, however much was deleted, and an operator wants to see them. A stream's end is not
 //! listed: the reply would have to wait for the newest records of a whole page of streams.
 
 use crate::effects::{Effects, Reply};
 use crate::ids::{StreamId, TenantId};
 use crate::kernel::{Kernel, Outcome, Seen};
+use crate::keys::Encryption;
 use crate::limits::NAME_BYTES_MAX;
 use crate::refusal::Refusal;
 use crate::tables::{Closed, Stream};
 
 /// Bytes of an entry without its name.
-const ENTRY_BYTES: usize = 8 + 1 + 1;
+const ENTRY_BYTES: usize = 8 + 1 + 1 + 4;
 
 const DELETED: u8 = 1;
 const FROZEN: u8 = 2;
+const ERASED: u8 = 4;
 
 /// Bytes of a page at least: the longest entry fits, so every page brings its reader further.
 pub const LISTING_BYTES_MIN: u32 = (ENTRY_BYTES + NAME_BYTES_MAX) as u32;
@@ -35,6 +37,7 @@ impl Kernel {
             id: tenant.id.0,
             name: tenant.name.as_deref(),
             flags: flags(tenant.deleted, self.tables.stream(tenant.catalog)),
+            encryption: Self::tenant_encryption(tenant),
         });
         let answer = write_page(entries, bytes_max, &mut effects.scratch).map_err(Seen::nothing)?;
         Ok(Seen { slot: self.tables.tenant_newest, answer })
@@ -57,6 +60,7 @@ impl Kernel {
                 id: id.0.into(),
                 name: self.tables.label(slot).name.as_deref(),
                 flags: flags(stream.closed.has(Closed::DELETED), stream),
+                encryption: self.stream_encryption(slot),
             }
         });
         let answer = write_page(entries, bytes_max, &mut effects.scratch).map_err(Seen::nothing)?;
@@ -68,6 +72,7 @@ struct Entry<'a> {
     id: u64,
     name: Option<&'a str>,
     flags: u8,
+    encryption: Encryption,
 }
 
 fn flags(deleted: bool, stream: &Stream) -> u8 {
@@ -86,14 +91,20 @@ fn write_page<'a>(
     let start = scratch.len();
     let end = start + bytes_max.min(LISTING_BYTES_MAX) as usize;
     let mut more = false;
-    for Entry { id, name, flags } in entries {
+    for Entry { id, name, flags, encryption } in entries {
         let name = name.unwrap_or_default();
         if scratch.len() + ENTRY_BYTES + name.len() > end {
             more = true;
             break;
         }
+        let (erased, key_id) = match encryption {
+            Encryption::None => (0, 0),
+            Encryption::Aes256Gcm { key_id } => (0, key_id),
+            Encryption::Erased => (ERASED, 0),
+        };
         scratch.extend_from_slice(&id.to_le_bytes());
-        scratch.extend_from_slice(&[flags, name.len() as u8]);
+        scratch.extend_from_slice(&[flags | erased, name.len() as u8]);
+        scratch.extend_from_slice(&key_id.to_le_bytes());
         scratch.extend_from_slice(name.as_bytes());
     }
     Ok(Reply::Listed { start: start as u32, len: (scratch.len() - start) as u32, more })
@@ -120,6 +131,7 @@ impl<'a> Iterator for Listing<'a> {
     fn next(&mut self) -> Option<ListingEntry<'a>> {
         let (id, rest) = self.page.split_first_chunk()?;
         let (&[flags, len], rest) = rest.split_first_chunk()?;
+        let (key_id, rest) = rest.split_first_chunk()?;
         let (name, rest) = rest.split_at_checked(len.into())?;
         self.page = rest;
         Some(ListingEntry {
@@ -127,6 +139,7 @@ impl<'a> Iterator for Listing<'a> {
             name: std::str::from_utf8(name).ok()?,
             deleted: flags & DELETED != 0,
             frozen: flags & FROZEN != 0,
+            encryption: Encryption::new(flags & ERASED != 0, u32::from_le_bytes(*key_id)),
         })
     }
 }
@@ -142,6 +155,8 @@ pub struct ListingEntry<'a> {
     pub deleted: bool,
     /// Whether it is damaged; of a tenant: whether its catalog is.
     pub frozen: bool,
+    /// How its new records are kept; of a tenant: those of its streams that have no key of their own.
+    pub encryption: Encryption,
 }
 
 #[cfg(test)]
@@ -154,10 +169,10 @@ mod tests {
         let tenant = TenantId(1);
         let mut kernel = Kernel::new(Limits::default());
         let mut effects = Effects::new(1);
-        kernel.apply(0, &Command::CreateTenant { tenant, name: "t" }, 0, &mut effects);
+        kernel.apply(0, &Command::CreateTenant { tenant, name: "t", key: None }, 0, &mut effects);
         for id in 1..=20 {
             let name = format!("{id}").repeat(100);
-            kernel.apply(0, &Command::CreateStream { tenant, name: &name }, 0, &mut effects);
+            kernel.apply(0, &Command::CreateStream { tenant, name: &name, key: None }, 0, &mut effects);
         }
         kernel.apply(0, &Command::DeleteStream { tenant, stream: StreamId(4) }, 0, &mut effects);
 
@@ -186,11 +201,11 @@ mod tests {
     #[test]
     fn a_page_that_is_cut_short_ends_there() {
         let mut page = Vec::new();
-        let entry = |id| Entry { id, name: Some("name"), flags: DELETED | FROZEN };
+        let entry = |id| Entry { id, name: Some("name"), flags: DELETED | FROZEN, encryption: Encryption::None };
         write_page([entry(1), entry(2)].into_iter(), 300, &mut page).unwrap();
         for cut in 0..=page.len() {
             let entries = Listing::new(&page[..cut]).count();
-            assert_eq!(entries, cut / 14, "cut at {cut}");
+            assert_eq!(entries, cut / 18, "cut at {cut}");
         }
     }
 }

@@ -8,13 +8,20 @@ use crate::durability::Durability;
 use crate::effects::{Payload, RecordEffect, Reply};
 use crate::ids::{CATALOG, StreamId, TenantId};
 use crate::kernel::{Kernel, Outcome, Seen, Turn};
+use crate::keys::{NewKey, check_new};
 use crate::limits::NAME_BYTES_MAX;
 use crate::refusal::Refusal;
 use crate::tables::{Closed, Tenant, TenantSlot};
 
 impl Kernel {
     #[cold]
-    pub(crate) fn create_tenant(&mut self, id: TenantId, name: &str, turn: &mut Turn<'_>) -> Outcome {
+    pub(crate) fn create_tenant(
+        &mut self,
+        id: TenantId,
+        name: &str,
+        key: Option<NewKey>,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
         check_name(name)?;
         if let Some(known) = self.tables.tenant_slot(id) {
             let known = self.tables.tenant(known);
@@ -34,6 +41,8 @@ impl Kernel {
             Some(Refusal::TooManyTenants { max: self.limits.tenants_max })
         } else if !self.tables.has_room(1, self.limits.streams_max) {
             Some(Refusal::TooManyStreams { max: self.limits.streams_max })
+        } else if key.is_some_and(|key| key.key_id == 0) {
+            Some(Refusal::KeyIdNotAscending { key_id: 0, last: 0 })
         } else {
             None
         };
@@ -42,16 +51,26 @@ impl Kernel {
         }
 
         let tenant = self.tables.tenant_or_new(id);
-        Ok(self.write(tenant, &CatalogRecord::TenantCreated { name }, turn, |timestamp| Reply::TenantCreated {
-            timestamp,
-        }))
+        let record = CatalogRecord::TenantCreated { name };
+        let created = self.write(tenant, &record, turn, |timestamp| Reply::TenantCreated { timestamp });
+        self.write_key(tenant, CATALOG, key, turn);
+        Ok(created)
     }
 
     #[cold]
-    pub(crate) fn create_stream(&mut self, id: TenantId, name: &str, turn: &mut Turn<'_>) -> Outcome {
+    pub(crate) fn create_stream(
+        &mut self,
+        id: TenantId,
+        name: &str,
+        key: Option<NewKey>,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
         check_name(name)?;
         let tenant = self.writable_tenant(id)?;
         let owner = self.tables.tenant(tenant);
+        if owner.erased {
+            return Err(Seen::stream(owner.catalog, Refusal::Erased));
+        }
         if let Some(&slot) = owner.names.get(name) {
             let stream = self.tables.label(slot).id;
             return Err(Seen::stream(owner.catalog, Refusal::StreamExists { stream }));
@@ -68,11 +87,13 @@ impl Kernel {
             return Err(Seen::stream(owner.catalog, Refusal::TooManyStreams { max }));
         }
 
+        key.map_or(Ok(()), |key| check_new(owner, key))?;
+
         let stream = StreamId(last.0 + 1);
-        Ok(self.write(tenant, &CatalogRecord::StreamCreated { stream, name }, turn, |timestamp| Reply::StreamCreated {
-            stream,
-            timestamp,
-        }))
+        let record = CatalogRecord::StreamCreated { stream, name };
+        let created = self.write(tenant, &record, turn, |timestamp| Reply::StreamCreated { stream, timestamp });
+        self.write_key(tenant, stream, key, turn);
+        Ok(created)
     }
 
     #[cold]
@@ -132,8 +153,14 @@ impl Kernel {
     }
 
     /// A tenant whose catalog takes records.
-    fn writable_tenant(&self, id: TenantId) -> Result<TenantSlot, Seen<Refusal>> {
-        let slot = self.live_tenant(id)?;
+    pub(crate) fn writable_tenant(&self, id: TenantId) -> Result<TenantSlot, Seen<Refusal>> {
+        self.live_tenant(id)?;
+        self.intact_tenant(id)
+    }
+
+    /// A tenant, maybe a deleted one, of whose catalog nothing is lost.
+    pub(crate) fn intact_tenant(&self, id: TenantId) -> Result<TenantSlot, Seen<Refusal>> {
+        let slot = self.tables.tenant_slot(id).ok_or(Seen::nothing(Refusal::UnknownTenant))?;
         let Tenant { catalog, ref name, .. } = *self.tables.tenant(slot);
         // Without a name the catalog's first record is lost, and what else it said is not known.
         if name.is_none() || self.tables.stream(catalog).closed.has(Closed::FROZEN) {
@@ -142,8 +169,18 @@ impl Kernel {
         Ok(slot)
     }
 
+    /// Writes the key that a creation comes with, behind the creation's record and in the same effects: a frame that has the one
+    /// has the other, so that no crash leaves a tenant or a stream in the clear which was to be sealed.
+    fn write_key(&mut self, tenant: TenantSlot, stream: StreamId, key: Option<NewKey>, turn: &mut Turn<'_>) {
+        if let Some(key) = key {
+            self.write(tenant, &CatalogRecord::DataKey { stream, key }, turn, |timestamp| Reply::KeyIntroduced {
+                timestamp,
+            });
+        }
+    }
+
     /// Writes a record to the tenant's catalog and does what it says.
-    fn write(
+    pub(crate) fn write(
         &mut self,
         tenant: TenantSlot,
         record: &CatalogRecord<'_>,

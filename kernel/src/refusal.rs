@@ -104,11 +104,11 @@ pub enum Refusal {
         /// Where, in bytes from the start of the request's body.
         at: u32,
     },
-    /// The stream is damaged, or the record of its creation is lost: it can be read and deleted,
-    /// not appended to. If it is a catalog, nothing can be created or deleted in its tenant. A tenant
+    /// The stream is damaged, or the record of its creation is lost, or one is that may have said to encrypt its tenant: it can be
+    /// read and deleted, not appended to. If it is a catalog, nothing can be created or deleted in its tenant. A tenant
     /// cannot be created where records were lost that may have created it before.
     Frozen,
-    /// The stream is the tenant's catalog, which only creations, deletions and policies write.
+    /// The stream is the tenant's catalog, which only creations, deletions, policies, keys and erasures write.
     CatalogIsReadOnly,
     /// The append asks for a lower level than its tenant's.
     BelowDefault {
@@ -119,6 +119,19 @@ pub enum Refusal {
     },
     /// No tenant can have the policy.
     ImpossiblePolicy(PolicyFault),
+    /// The number of the key is not above those that the tenant's keys had.
+    KeyIdNotAscending {
+        /// The number.
+        key_id: u32,
+        /// The highest that was given.
+        last: u32,
+    },
+    /// The data of the stream, or of its whole tenant, is erased.
+    Erased,
+    /// The stream was created without a key of its own: its records are sealed with its tenant's, if at all.
+    StreamHasNoKey,
+    /// The tenant is not encrypted.
+    TenantHasNoKey,
 }
 
 /// What is wrong with a request's bytes.
@@ -198,6 +211,19 @@ impl fmt::Display for Refusal {
                 "the append asks for {asked}, and its tenant is under {default}: ask for {default} or more, or for nothing"
             ),
             Self::ImpossiblePolicy(fault) => write!(f, "impossible policy: {fault}"),
+            Self::KeyIdNotAscending { key_id, last } => write!(
+                f,
+                "key {key_id} of the tenant is not above {last}, its last one: give the key store that belongs to this directory"
+            ),
+            Self::Erased => {
+                f.write_str("the data is erased and nobody can read it any more: use another stream, or another tenant")
+            }
+            Self::StreamHasNoKey => f.write_str(
+                "the stream has no key of its own, with which alone it could be erased: erase its tenant, or create streams with keys",
+            ),
+            Self::TenantHasNoKey => {
+                f.write_str("the tenant is not encrypted, so no key's destruction erases its data: delete it instead")
+            }
         }
     }
 }
@@ -260,6 +286,10 @@ mod tests {
             Refusal::CatalogIsReadOnly,
             Refusal::BelowDefault { asked: Level::Buffered, default: Level::Strict },
             Refusal::ImpossiblePolicy(PolicyFault::ManyRecords { records: NARROW }),
+            Refusal::KeyIdNotAscending { key_id: NARROW, last: u32::MAX },
+            Refusal::Erased,
+            Refusal::StreamHasNoKey,
+            Refusal::TenantHasNoKey,
         ];
         all.extend(MALFORMED.map(|what| Refusal::Malformed { what, at: u32::MAX }));
         all

@@ -76,7 +76,7 @@ impl Kernel {
         let change = record.change(place)?;
         self.check_order(place, last)?;
         if let Some(change) = &change {
-            self.check_name(place, change)?;
+            self.check_change(place, change)?;
         }
         // The tenant's catalog, the stream, and the stream that a catalog record names.
         self.check_room(place, 3)?;
@@ -137,8 +137,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// A name, once given, stays.
-    fn check_name(&self, place: Place, change: &CatalogRecord<'_>) -> Result<(), ReplayError> {
+    /// A name, once given, stays; so does a key's number.
+    fn check_change(&self, place: Place, change: &CatalogRecord<'_>) -> Result<(), ReplayError> {
         let (known, name) = match *change {
             CatalogRecord::TenantCreated { name } => {
                 let tenant = self.tables.tenant_slot(place.tenant);
@@ -148,9 +148,11 @@ impl Kernel {
                 let slot = self.tables.index.get(place.tenant, stream);
                 (slot.and_then(|slot| self.tables.label(slot).name.as_deref()), name)
             }
-            CatalogRecord::StreamDeleted { .. } | CatalogRecord::TenantDeleted | CatalogRecord::TenantPolicy(_) => {
-                return Ok(());
-            }
+            CatalogRecord::DataKey { stream, key } => return self.check_key(place, stream, key),
+            CatalogRecord::StreamDeleted { .. }
+            | CatalogRecord::TenantDeleted
+            | CatalogRecord::TenantPolicy(_)
+            | CatalogRecord::Erased { .. } => return Ok(()),
         };
         if known.is_some_and(|known| known != name) {
             return Err(ReplayError::Renamed { place });
@@ -225,6 +227,13 @@ pub enum ReplayError {
         /// The record.
         place: Place,
     },
+    /// A key is given a number that another has, or that is below another's.
+    Rekeyed {
+        /// The record.
+        place: Place,
+        /// The number.
+        key_id: u32,
+    },
     /// The position does not ascend, or the timestamp goes back.
     OutOfOrder {
         /// The record.
@@ -262,6 +271,12 @@ impl fmt::Display for ReplayError {
             }
             Self::Renamed { place } => {
                 write!(f, "{place}: gives another name to what has one; {advice}")
+            }
+            Self::Rekeyed { place, key_id } => {
+                write!(
+                    f,
+                    "{place}: gives a key the number {key_id}, which another has or which is below another's; {advice}"
+                )
             }
             Self::OutOfOrder { place, position, timestamp } => {
                 write!(f, "{place}: position {position} or timestamp {timestamp} goes back in the stream; {advice}")

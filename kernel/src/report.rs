@@ -106,7 +106,13 @@ impl Kernel {
         for tenant in self.tables.tenants_after(None) {
             hash.update(tenant.id.0.to_le_bytes());
             hash_name(&mut hash, tenant.name.as_deref());
-            hash.update([u8::from(tenant.deleted)]);
+            hash.update([u8::from(tenant.deleted), u8::from(tenant.erased)]);
+            hash.update((tenant.keys.len() as u64).to_le_bytes());
+            for (key_id, key) in &tenant.keys {
+                hash.update(key_id.to_le_bytes());
+                hash.update(key.stream.0.to_le_bytes());
+                hash.update(key.commitment);
+            }
             // A tenant without a policy of its own has the opening's, which no record says.
             hash.update(tenant.policy.map_or([0; Durability::BYTES], Durability::encode));
             hash.update(tenant.position_next.to_le_bytes());
@@ -117,7 +123,8 @@ impl Kernel {
                 let stream = self.stream(slot);
                 hash.update(stream.stream.0.to_le_bytes());
                 hash_name(&mut hash, stream.name);
-                hash.update([u8::from(stream.deleted)]);
+                let erased = self.tables.stream(slot).closed.has(Closed::ERASED);
+                hash.update([u8::from(stream.deleted), u8::from(erased)]);
                 hash.update(stream.next.to_le_bytes());
                 hash.update(stream.position.to_le_bytes());
                 hash.update(stream.timestamp.to_le_bytes());

@@ -13,6 +13,7 @@ use crate::catalog::CatalogRecord;
 use crate::durability::{Durability, Level};
 use crate::ids::{CATALOG, StreamId, StreamSlot, TenantId};
 use crate::index::StreamIndex;
+use crate::keys::{Key, NewKey};
 use planted::Bug;
 
 /// A tenant's place in [`Tables::tenants`].
@@ -30,6 +31,8 @@ pub(crate) struct Stream {
     pub(crate) timestamp: u64,
     pub(crate) tenant: TenantSlot,
     pub(crate) closed: Closed,
+    /// It was created with a key of its own: [`Label::key`] seals it, not the tenant's.
+    pub(crate) own_key: bool,
 }
 
 const _: () = assert!(size_of::<Stream>() == 32);
@@ -50,6 +53,8 @@ impl Closed {
     pub(crate) const DELETED: Self = Self(4);
     /// It is damaged.
     pub(crate) const FROZEN: Self = Self(8);
+    /// It is erased, and not its whole tenant.
+    pub(crate) const ERASED: Self = Self(16);
 
     pub(crate) const fn has(self, reason: Self) -> bool {
         self.0 & reason.0 != 0
@@ -70,6 +75,8 @@ pub(crate) struct Label {
     pub(crate) id: StreamId,
     /// `None` for a catalog, and as long as the creation was not seen.
     pub(crate) name: Option<Box<str>>,
+    /// The newest key of its own; 0 if it has none.
+    pub(crate) key: u32,
 }
 
 #[derive(Debug)]
@@ -79,7 +86,12 @@ pub(crate) struct Tenant {
     /// The highest timestamp of its records.
     pub(crate) timestamp: u64,
     pub(crate) catalog: StreamSlot,
+    /// The key that seals the data of its streams without one of their own; 0 if it has none.
+    pub(crate) key: u32,
+    /// None of its streams takes appends, for a reason that is not theirs: one look for the hot path.
+    pub(crate) shut: bool,
     pub(crate) deleted: bool,
+    pub(crate) erased: bool,
     /// Its policy is [`Durability::NATURAL`], as nearly every tenant's: one look tells the hot path.
     pub(crate) natural: bool,
     pub(crate) id: TenantId,
@@ -93,7 +105,9 @@ pub(crate) struct Tenant {
     pub(crate) policy: Option<Durability>,
     /// The offset in its catalog of the record that says so.
     policy_offset: u64,
-    /// Its catalog lost records: it is under [`Level::Strict`] at the least.
+    /// Every key that its catalog names, by number.
+    pub(crate) keys: BTreeMap<u32, Key>,
+    /// Its catalog lost records: it is under [`Level::Strict`] at the least, and sealed or not appended to.
     doubtful: bool,
 }
 
@@ -101,6 +115,17 @@ impl Tenant {
     /// The highest id of a stream, which no later stream gets.
     pub(crate) fn stream_last(&self) -> StreamId {
         self.streams.last_key_value().map_or(CATALOG, |(&id, _)| id)
+    }
+
+    /// The highest number of a key; 0 if there is none.
+    pub(crate) fn key_last(&self) -> u32 {
+        self.keys.last_key_value().map_or(0, |(&key_id, _)| key_id)
+    }
+
+    /// Whether what was just changed shuts it. The record that introduces its first key may be among those that its catalog
+    /// lost, and then appends would be in the clear that must not be.
+    fn decide(&mut self) {
+        self.shut = self.deleted || self.erased || self.doubtful && self.key == 0;
     }
 }
 
@@ -195,7 +220,10 @@ impl Tables {
             position_next: 0,
             timestamp: 0,
             catalog,
+            key: 0,
+            shut: false,
             deleted: false,
+            erased: false,
             natural: self.default_policy == Durability::NATURAL,
             id,
             name: None,
@@ -203,6 +231,7 @@ impl Tables {
             names: BTreeMap::new(),
             policy: None,
             policy_offset: 0,
+            keys: BTreeMap::new(),
             doubtful: false,
         });
         self.tenant_slots.insert(id, tenant);
@@ -224,8 +253,8 @@ impl Tables {
         assert!(self.has_room(1, Self::SLOTS_MAX), "a stream was added without asking for room");
         let slot = StreamSlot(self.streams.len() as u32);
         let closed = if stream == CATALOG { Closed::CATALOG } else { Closed::UNNAMED };
-        self.streams.push(Stream { next: 0, position: 0, timestamp: 0, tenant, closed });
-        self.labels.push(Label { id: stream, name: None });
+        self.streams.push(Stream { next: 0, position: 0, timestamp: 0, tenant, closed, own_key: false });
+        self.labels.push(Label { id: stream, name: None, key: 0 });
         self.index.insert(id, stream, slot);
         slot
     }
@@ -280,6 +309,7 @@ impl Tables {
             CatalogRecord::TenantDeleted => {
                 let owner = &mut self.tenants[tenant.0 as usize];
                 owner.deleted = true;
+                owner.decide();
                 self.tenant_newest = Some(owner.catalog);
             }
             CatalogRecord::TenantPolicy(durability) => {
@@ -290,6 +320,8 @@ impl Tables {
                     owner.natural = durability == Durability::NATURAL && !owner.doubtful;
                 }
             }
+            CatalogRecord::DataKey { stream, key } => self.introduce_key(tenant, stream, key),
+            CatalogRecord::Erased { stream } => self.erase(tenant, stream),
         }
     }
 
@@ -336,12 +368,41 @@ impl Tables {
         }
     }
 
+    /// Of two keys the one with the higher number seals, whichever comes last.
+    fn introduce_key(&mut self, tenant: TenantSlot, stream: StreamId, new: NewKey) {
+        let NewKey { key_id, commitment } = new;
+        if stream != CATALOG {
+            let slot = self.stream_or_new(tenant, stream);
+            let label = &mut self.labels[slot.index()];
+            label.key = label.key.max(key_id);
+            self.streams[slot.index()].own_key = true;
+        }
+        let owner = &mut self.tenants[tenant.0 as usize];
+        owner.keys.insert(key_id, Key { stream, commitment });
+        if stream == CATALOG {
+            owner.key = owner.key.max(key_id);
+            owner.decide();
+        }
+    }
+
+    fn erase(&mut self, tenant: TenantSlot, stream: StreamId) {
+        if stream == CATALOG {
+            let owner = &mut self.tenants[tenant.0 as usize];
+            owner.erased = true;
+            owner.decide();
+        } else {
+            let slot = self.stream_or_new(tenant, stream);
+            self.streams[slot.index()].closed.add(Closed::ERASED);
+        }
+    }
+
     pub(crate) fn freeze(&mut self, slot: StreamSlot) {
         let stream = &mut self.streams[slot.index()];
         stream.closed.add(Closed::FROZEN);
         let owner = stream.tenant.0 as usize;
         if self.tenants[owner].catalog == slot {
             self.tenants[owner].doubtful = true;
+            self.tenants[owner].decide();
             self.tenants[owner].natural = self.policy(&self.tenants[owner]) == Durability::NATURAL;
         }
     }

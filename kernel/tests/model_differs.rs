@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use history::{LIMITS, Listed, Logged, Op, Session, Told, damaged_history, history};
 use kernel::{
-    CATALOG, Durability, LISTING_BYTES_MIN, NAME_BYTES_MAX, RecordKind, Refusal, Reply, StreamId, StreamSlot, TenantId,
+    CATALOG, Durability, Encryption, LISTING_BYTES_MIN, NAME_BYTES_MAX, NewKey, RecordKind, Refusal, Reply, StreamId,
+    StreamSlot, TenantId,
 };
 use proptest::prelude::*;
 
@@ -21,6 +22,9 @@ struct Tenant {
     name: String,
     deleted: bool,
     durability: Option<Durability>,
+    /// All that it and its streams ever had, in order: whose, and the number.
+    keys: Vec<(StreamId, u32)>,
+    erased: bool,
     streams: BTreeMap<StreamId, Stream>,
 }
 
@@ -29,6 +33,31 @@ struct Stream {
     name: String,
     deleted: bool,
     frozen: bool,
+    erased: bool,
+}
+
+impl Tenant {
+    /// The newest key of a stream, or with [`CATALOG`] the tenant's.
+    fn key(&self, of: StreamId) -> Option<u32> {
+        self.keys.iter().rev().find(|(stream, _)| *stream == of).map(|(_, key_id)| *key_id)
+    }
+
+    fn is_erased(&self, stream: StreamId) -> bool {
+        stream != CATALOG && (self.erased || self.streams.get(&stream).is_some_and(|stream| stream.erased))
+    }
+
+    /// The number of the key that seals a stream's records; 0 if none does.
+    fn sealed_by(&self, stream: StreamId) -> u32 {
+        self.key(stream).or(self.key(CATALOG)).unwrap_or(0)
+    }
+
+    fn encryption(erased: bool, key_id: u32) -> Encryption {
+        match key_id {
+            _ if erased => Encryption::Erased,
+            0 => Encryption::None,
+            key_id => Encryption::Aes256Gcm { key_id },
+        }
+    }
 }
 
 impl Model {
@@ -67,8 +96,29 @@ impl Model {
 
     fn apply(&mut self, op: &Op, now: u64) -> Result<(Reply, Vec<Listed>), Refusal> {
         let reply = match *op {
-            Op::CreateTenant { tenant, ref name } => self.create_tenant(tenant, name, now)?,
-            Op::CreateStream { tenant, ref name } => self.create_stream(tenant, name, now)?,
+            Op::CreateTenant { tenant, ref name, key } => {
+                let reply = self.create_tenant(tenant, name, key, now)?;
+                self.write_key(tenant, CATALOG, key, now);
+                reply
+            }
+            Op::CreateStream { tenant, ref name, key } => {
+                let (stream, timestamp) = self.create_stream(tenant, name, key, now)?;
+                self.write_key(tenant, stream, key, now);
+                Reply::StreamCreated { stream, timestamp }
+            }
+            Op::IntroduceKey { tenant, stream, key } => {
+                self.introduce_key(tenant, stream, key)?;
+                self.write_key(tenant, stream.unwrap_or(CATALOG), Some(key), now);
+                Reply::KeyIntroduced { timestamp: self.newest_timestamp(tenant) }
+            }
+            Op::Erase { tenant, stream } => {
+                if self.erase(tenant, stream)? {
+                    let stream = stream.unwrap_or(CATALOG).0;
+                    let payload = u64::from(stream).to_le_bytes().to_vec();
+                    self.write(tenant, CATALOG, RecordKind::Erased, payload, now);
+                }
+                Reply::Erased { timestamp: self.newest_timestamp(tenant) }
+            }
             Op::Append { tenant, stream, expected, ref payloads } => {
                 self.append(tenant, stream, expected, payloads, now)?
             }
@@ -79,6 +129,9 @@ impl Model {
             }
             Op::Read { tenant, stream, from } => {
                 self.live_stream(tenant, stream)?;
+                if self.tenants[&tenant].is_erased(stream) {
+                    return Err(Refusal::Erased);
+                }
                 let next = self.next(tenant, stream);
                 if from > next {
                     return Err(Refusal::OffsetBeyondEnd { from, next });
@@ -110,14 +163,17 @@ impl Model {
             Op::ListTenants { after, bytes_max } => {
                 let all = self.tenants.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
                 let entry = |(id, tenant): (&TenantId, &Tenant)| {
-                    (id.0, tenant.name.clone(), tenant.deleted, tenant.streams[&CATALOG].frozen)
+                    let encryption = Tenant::encryption(tenant.erased, tenant.key(CATALOG).unwrap_or(0));
+                    (id.0, tenant.name.clone(), tenant.deleted, tenant.streams[&CATALOG].frozen, encryption)
                 };
                 return page(all.map(entry), bytes_max);
             }
             Op::ListStreams { tenant, after, bytes_max } => {
-                let all = self.live_tenant(tenant)?.streams.iter().filter(|(id, _)| **id > after);
+                let tenant = self.live_tenant(tenant)?;
+                let all = tenant.streams.iter().filter(|(id, _)| **id > after);
                 let entry = |(id, stream): (&StreamId, &Stream)| {
-                    (id.0.into(), stream.name.clone(), stream.deleted, stream.frozen)
+                    let encryption = Tenant::encryption(tenant.is_erased(*id), tenant.sealed_by(*id));
+                    (id.0.into(), stream.name.clone(), stream.deleted, stream.frozen, encryption)
                 };
                 return page(all.map(entry), bytes_max);
             }
@@ -126,7 +182,65 @@ impl Model {
         Ok((reply, Vec::new()))
     }
 
-    fn create_tenant(&mut self, tenant: TenantId, name: &str, now: u64) -> Result<Reply, Refusal> {
+    fn newest_timestamp(&self, tenant: TenantId) -> u64 {
+        self.records(tenant, CATALOG).last().map_or(0, |record| record.timestamp)
+    }
+
+    fn write_key(&mut self, tenant: TenantId, stream: StreamId, key: Option<NewKey>, now: u64) {
+        let Some(NewKey { key_id, commitment }) = key else { return };
+        let payload = [&key_id.to_le_bytes()[..], &stream.0.to_le_bytes(), &commitment].concat();
+        self.write(tenant, CATALOG, RecordKind::DataKey, payload, now);
+        self.tenants.entry(tenant).and_modify(|tenant| tenant.keys.push((stream, key_id)));
+    }
+
+    fn check_key(&self, tenant: TenantId, key: Option<NewKey>) -> Result<(), Refusal> {
+        let keys = self.tenants.get(&tenant).into_iter().flat_map(|tenant| &tenant.keys);
+        let last = keys.map(|(_, key_id)| *key_id).max().unwrap_or(0);
+        match key {
+            Some(NewKey { key_id, .. }) if key_id <= last => Err(Refusal::KeyIdNotAscending { key_id, last }),
+            _ => Ok(()),
+        }
+    }
+
+    fn introduce_key(&mut self, tenant: TenantId, stream: Option<StreamId>, key: NewKey) -> Result<(), Refusal> {
+        self.writable_tenant(tenant)?;
+        if let Some(stream) = stream {
+            self.live_stream(tenant, stream)?;
+            if stream == CATALOG || self.tenants[&tenant].key(stream).is_none() {
+                return Err(Refusal::StreamHasNoKey);
+            }
+        }
+        let erased = self.tenants[&tenant].erased;
+        if erased || stream.is_some_and(|stream| self.tenants[&tenant].is_erased(stream)) {
+            return Err(Refusal::Erased);
+        }
+        self.check_key(tenant, Some(key))
+    }
+
+    /// Whether there is something to record.
+    fn erase(&mut self, tenant: TenantId, stream: Option<StreamId>) -> Result<bool, Refusal> {
+        let owner = self.tenants.get_mut(&tenant).ok_or(Refusal::UnknownTenant)?;
+        if owner.streams[&CATALOG].frozen {
+            return Err(Refusal::Frozen);
+        }
+        let Some(stream) = stream else {
+            owner.key(CATALOG).ok_or(Refusal::TenantHasNoKey)?;
+            return Ok(!std::mem::replace(&mut owner.erased, true));
+        };
+        if !owner.streams.contains_key(&stream) {
+            return Err(Refusal::UnknownStream);
+        }
+        if stream == CATALOG || owner.key(stream).is_none() {
+            return Err(Refusal::StreamHasNoKey);
+        }
+        if owner.is_erased(stream) {
+            return Ok(false);
+        }
+        owner.streams.entry(stream).and_modify(|stream| stream.erased = true);
+        Ok(true)
+    }
+
+    fn create_tenant(&mut self, tenant: TenantId, name: &str, key: Option<NewKey>, now: u64) -> Result<Reply, Refusal> {
         check_name(name)?;
         match self.tenants.get(&tenant) {
             Some(known) if known.name != name => return Err(Refusal::TenantNameCollision),
@@ -138,15 +252,26 @@ impl Model {
             return Err(Refusal::TooManyTenants { max: LIMITS.tenants_max });
         }
         self.check_room()?;
+        self.check_key(tenant, key)?;
         let streams = BTreeMap::from([(CATALOG, Stream::default())]);
-        self.tenants.insert(tenant, Tenant { name: name.to_owned(), deleted: false, durability: None, streams });
+        let new =
+            Tenant { name: name.to_owned(), deleted: false, durability: None, keys: vec![], erased: false, streams };
+        self.tenants.insert(tenant, new);
         let timestamp = self.write(tenant, CATALOG, RecordKind::TenantCreated, name.into(), now);
         Ok(Reply::TenantCreated { timestamp })
     }
 
-    fn create_stream(&mut self, tenant: TenantId, name: &str, now: u64) -> Result<Reply, Refusal> {
+    fn create_stream(
+        &mut self,
+        tenant: TenantId,
+        name: &str,
+        key: Option<NewKey>,
+        now: u64,
+    ) -> Result<(StreamId, u64), Refusal> {
         check_name(name)?;
-        self.writable_tenant(tenant)?;
+        if self.writable_tenant(tenant)?.erased {
+            return Err(Refusal::Erased);
+        }
         if let Some(stream) = self.named(tenant, name)? {
             return Err(Refusal::StreamExists { stream });
         }
@@ -155,11 +280,12 @@ impl Model {
             return Err(Refusal::TooManyStreams { max: LIMITS.streams_per_tenant_max });
         }
         self.check_room()?;
+        self.check_key(tenant, key)?;
         let new = Stream { name: name.to_owned(), ..Stream::default() };
         self.writable_tenant(tenant)?.streams.insert(stream, new);
         let payload = [&stream.0.to_le_bytes()[..], name.as_bytes()].concat();
         let timestamp = self.write(tenant, CATALOG, RecordKind::StreamCreated, payload, now);
-        Ok(Reply::StreamCreated { stream, timestamp })
+        Ok((stream, timestamp))
     }
 
     fn delete_stream(&mut self, tenant: TenantId, stream: StreamId, now: u64) -> Result<Reply, Refusal> {
@@ -186,7 +312,13 @@ impl Model {
         if self.live_tenant(tenant).is_ok() && stream == CATALOG {
             return Err(Refusal::CatalogIsReadOnly);
         }
-        if self.live_stream(tenant, stream)?.frozen {
+        let frozen = self.live_stream(tenant, stream)?.frozen;
+        let owner = &self.tenants[&tenant];
+        if owner.is_erased(stream) {
+            return Err(Refusal::Erased);
+        }
+        // Whether the tenant is encrypted may have been said by a record that is lost.
+        if frozen || owner.streams[&CATALOG].frozen && owner.key(CATALOG).is_none() {
             return Err(Refusal::Frozen);
         }
         let first = self.next(tenant, stream);
@@ -259,6 +391,8 @@ impl Model {
                 | &Op::DeleteStream { tenant, .. }
                 | &Op::DeleteTenant { tenant }
                 | &Op::SetDurability { tenant, .. }
+                | &Op::IntroduceKey { tenant, .. }
+                | &Op::Erase { tenant, .. }
                 | &Op::ListStreams { tenant, .. },
                 Ok(_),
             ) => catalog(tenant),
@@ -276,8 +410,18 @@ impl Model {
                 | &Op::CreateStream { tenant, .. }
                 | &Op::DeleteTenant { tenant }
                 | &Op::SetDurability { tenant, .. }
+                | &Op::IntroduceKey { tenant, .. }
+                | &Op::Erase { tenant, .. }
                 | &Op::DeleteStream { tenant, .. },
-                Err(Refusal::TenantDeleted | Refusal::StreamDeleted | Refusal::UnknownStream),
+                Err(
+                    Refusal::TenantDeleted
+                    | Refusal::StreamDeleted
+                    | Refusal::UnknownStream
+                    | Refusal::Erased
+                    | Refusal::StreamHasNoKey
+                    | Refusal::TenantHasNoKey
+                    | Refusal::KeyIdNotAscending { .. },
+                ),
             ) => catalog(tenant),
             _ => None,
         }
@@ -314,7 +458,7 @@ fn page(all: impl Iterator<Item = Listed>, bytes_max: u32) -> Result<(Reply, Vec
     }
     let mut room = bytes_max as usize;
     let all: Vec<Listed> = all.collect();
-    let fits = |entry: &&Listed| match room.checked_sub(10 + entry.1.len()) {
+    let fits = |entry: &&Listed| match room.checked_sub(14 + entry.1.len()) {
         Some(left) => {
             room = left;
             true
@@ -347,6 +491,13 @@ proptest! {
                 Err(refusal) => (Err(refusal), Vec::new()),
             };
             let records = model.log[logged_before..].to_vec();
+            for (&id, tenant) in &model.tenants {
+                for &stream in tenant.streams.keys() {
+                    let slot = session.kernel.slot(id, stream).expect("a stream of the model");
+                    let expected = if stream == CATALOG { 0 } else { tenant.sealed_by(stream) };
+                    prop_assert_eq!(session.kernel.seal_key(slot), expected, "{:?}", op);
+                }
+            }
             prop_assert_eq!(&told, &Told { outcome, page, records }, "{:?}", op);
             prop_assert!(waits >= model.seen(op, outcome), "{:?} {:?} leaves too early", op, told);
             if told.outcome.is_err() {

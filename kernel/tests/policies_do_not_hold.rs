@@ -16,8 +16,8 @@ fn told(kernel: &mut Kernel, command: &Command<'_>) -> Result<Reply, Refusal> {
 
 fn kernel() -> Kernel {
     let mut kernel = Kernel::new(Limits::default());
-    told(&mut kernel, &Command::CreateTenant { tenant: TENANT, name: "t" }).expect("a new tenant");
-    told(&mut kernel, &Command::CreateStream { tenant: TENANT, name: "s" }).expect("a new stream");
+    told(&mut kernel, &Command::CreateTenant { tenant: TENANT, name: "t", key: None }).expect("a new tenant");
+    told(&mut kernel, &Command::CreateStream { tenant: TENANT, name: "s", key: None }).expect("a new stream");
     kernel
 }
 
@@ -44,8 +44,8 @@ fn the_default_holds_until_a_tenant_has_a_policy_and_then_not() {
     kernel.set_default_durability(Durability::Memory);
     assert_eq!(policy(&mut kernel), Durability::Memory);
     let other = TenantId(6);
-    told(&mut kernel, &Command::CreateTenant { tenant: other, name: "u" }).expect("a new tenant");
-    told(&mut kernel, &Command::CreateStream { tenant: other, name: "s" }).expect("a new stream");
+    told(&mut kernel, &Command::CreateTenant { tenant: other, name: "u", key: None }).expect("a new tenant");
+    told(&mut kernel, &Command::CreateStream { tenant: other, name: "s", key: None }).expect("a new stream");
     let records = Records::parse(&[0; 4], 0, 1).expect("an empty record");
     assert!(!kernel.admit(other, STREAM, None, None, &records).expect("an open stream").natural);
     set(&mut kernel, Durability::NATURAL).expect("a possible policy");

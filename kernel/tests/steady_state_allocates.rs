@@ -47,10 +47,10 @@ fn steady_appends_heads_and_reads_do_not_allocate() {
     let tenant = TenantId::of_name("steady");
     let mut kernel = Kernel::new(Limits::default());
     let mut effects = Effects::new(BATCH as usize);
-    kernel.apply(0, &Command::CreateTenant { tenant, name: "steady" }, 1, &mut effects);
+    kernel.apply(0, &Command::CreateTenant { tenant, name: "steady", key: None }, 1, &mut effects);
     for stream in 1..=3 {
         let name = format!("stream {stream}");
-        kernel.apply(stream, &Command::CreateStream { tenant, name: &name }, 1, &mut effects);
+        kernel.apply(stream, &Command::CreateStream { tenant, name: &name, key: None }, 1, &mut effects);
     }
     let mut body = 100_u32.to_le_bytes().to_vec();
     body.resize(104, 7);

@@ -8,7 +8,7 @@
 use crate::engine::Shared;
 use crate::wait::{Bell, Patience};
 use crate::{CallError, OpenError};
-use kernel::{Durability, Level, Listing, StreamId, TenantId};
+use kernel::{Durability, Encryption, Level, Listing, NewKey, StreamId, TenantId};
 use router::Placement;
 use shard::wire::{Done, ReadRecord, ReadRecords, Reply, Request};
 use shard::{ClientPort, Control};
@@ -114,6 +114,8 @@ pub struct Named {
     pub deleted: bool,
     /// Whether it is damaged.
     pub damaged: bool,
+    /// How its new records are kept; of a tenant: those of its streams that have no key of their own.
+    pub encryption: Encryption,
 }
 
 /// An answer that a poll takes.
@@ -186,8 +188,13 @@ impl Client {
     /// # Errors
     /// If the name is taken or cannot be one, and as any call: see [`CallError`].
     pub fn create_tenant(&mut self, name: &str) -> Result<TenantId, CallError> {
+        self.create_tenant_with_key(name, None)
+    }
+
+    /// Makes a tenant, encrypted if there is a key.
+    pub(crate) fn create_tenant_with_key(&mut self, name: &str, key: Option<NewKey>) -> Result<TenantId, CallError> {
         let tenant = TenantId::of_name(name);
-        self.call(tenant, &Request::CreateTenant { name })?;
+        self.call(tenant, &Request::CreateTenant { name, key })?;
         Ok(tenant)
     }
 
@@ -196,8 +203,18 @@ impl Client {
     /// # Errors
     /// If there is no such tenant, or the name is taken or cannot be one.
     pub fn create_stream(&mut self, tenant: &str, name: &str) -> Result<StreamRef, CallError> {
+        self.create_stream_with_key(tenant, name, None)
+    }
+
+    /// Makes a stream, with a key of its own if there is one.
+    pub(crate) fn create_stream_with_key(
+        &mut self,
+        tenant: &str,
+        name: &str,
+        key: Option<NewKey>,
+    ) -> Result<StreamRef, CallError> {
         let id = TenantId::of_name(tenant);
-        let stream = match self.call(id, &Request::CreateStream { tenant, name })?.0 {
+        let stream = match self.call(id, &Request::CreateStream { tenant, name, key })?.0 {
             Done::StreamCreated { stream } => stream,
             other => unreachable!("{other:?} to the creation of a stream"),
         };
@@ -235,6 +252,25 @@ impl Client {
     pub fn set_durability(&mut self, tenant: &str, durability: Durability) -> Result<(), CallError> {
         let id = TenantId::of_name(tenant);
         self.call(id, &Request::SetDurability { tenant, durability }).map(|_| ())
+    }
+
+    /// Seals a tenant's data, or that of a stream with a key of its own, with another key from here on.
+    #[allow(dead_code, reason = "the public calls, which draw keys, stand on it")]
+    pub(crate) fn introduce_key(
+        &mut self,
+        tenant: &str,
+        stream: Option<StreamId>,
+        key: NewKey,
+    ) -> Result<(), CallError> {
+        let id = TenantId::of_name(tenant);
+        self.call(id, &Request::IntroduceKey { tenant, stream, key }).map(|_| ())
+    }
+
+    /// Has the data of a tenant, or of a stream with a key of its own, served no more. Its key is still to be destroyed.
+    #[allow(dead_code, reason = "the public calls, which destroy keys, stand on it")]
+    pub(crate) fn erase(&mut self, tenant: &str, stream: Option<StreamId>) -> Result<(), CallError> {
+        let id = TenantId::of_name(tenant);
+        self.call(id, &Request::Erase { tenant, stream }).map(|_| ())
     }
 
     /// Appends a record and waits until it is as durable as its tenant's policy promises.
@@ -653,6 +689,7 @@ fn take_page((done, data): (Done, Vec<u8>), all: &mut Vec<Named>) -> bool {
         name: entry.name.to_owned(),
         deleted: entry.deleted,
         damaged: entry.frozen,
+        encryption: entry.encryption,
     }));
     matches!(done, Done::Listed { more: true, .. })
 }

@@ -49,6 +49,8 @@ struct Readme;
 
 /// The choice of an I/O backend, what was chosen, and why it refuses.
 pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
+/// How a tenant's or a stream's records are kept.
+pub use kernel::Encryption;
 /// What answers promise.
 pub use kernel::{Durability, Level, PolicyFault, SyncPolicy};
 /// Ids, and why the state machine refuses.

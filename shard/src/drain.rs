@@ -419,6 +419,8 @@ fn done(reply: kernel::Reply) -> Done {
         kernel::Reply::Resolved { stream, next } => Done::Resolved { stream, next },
         kernel::Reply::Listed { len, more, .. } => Done::Listed { bytes: len, more },
         kernel::Reply::DurabilitySet { .. } => Done::DurabilitySet,
+        kernel::Reply::KeyIntroduced { .. } => Done::KeyIntroduced,
+        kernel::Reply::Erased { .. } => Done::Erased,
         kernel::Reply::Deleted { .. } => Done::Deleted,
     }
 }

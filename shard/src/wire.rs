@@ -4,7 +4,7 @@
 //! are little-endian. Both ends are of one build, but the shard takes nothing for granted: what does not decode is refused.
 
 use iobackend::IoError;
-use kernel::{Command, Durability, Level, Malformed, NAME_BYTES_MAX, Records, Refusal, StreamId, TenantId};
+use kernel::{Command, Durability, Level, Malformed, NAME_BYTES_MAX, NewKey, Records, Refusal, StreamId, TenantId};
 use log::SegmentId;
 use log::format::frame::RECORD_HEADER_BYTES;
 use log::timing::{self, STAMP_BYTES};
@@ -31,9 +31,11 @@ enum Code {
     DeleteTenant,
     SetDurability,
     Sync,
+    IntroduceKey,
+    Erase,
 }
 
-const CODES: [Code; 12] = [
+const CODES: [Code; 14] = [
     Code::CreateTenant,
     Code::CreateStream,
     Code::Append,
@@ -46,6 +48,8 @@ const CODES: [Code; 12] = [
     Code::DeleteTenant,
     Code::SetDurability,
     Code::Sync,
+    Code::IntroduceKey,
+    Code::Erase,
 ];
 
 /// A request as a client makes it.
@@ -55,6 +59,8 @@ pub enum Request<'a> {
     CreateTenant {
         /// Its name, from which its id derives.
         name: &'a str,
+        /// The key that seals its data, if it is to be encrypted.
+        key: Option<NewKey>,
     },
     /// Make a stream.
     CreateStream {
@@ -62,6 +68,8 @@ pub enum Request<'a> {
         tenant: &'a str,
         /// Its name.
         name: &'a str,
+        /// The key of its own, if it is not to be sealed with its tenant's.
+        key: Option<NewKey>,
     },
     /// Append records, all or none.
     Append {
@@ -136,6 +144,22 @@ pub enum Request<'a> {
     },
     /// Flush everything that was answered before.
     Sync,
+    /// Seal with another key from here on.
+    IntroduceKey {
+        /// Which tenant, by name.
+        tenant: &'a str,
+        /// A stream of it that has a key of its own; `None`: the tenant's key.
+        stream: Option<StreamId>,
+        /// The key.
+        key: NewKey,
+    },
+    /// Serve the data of a tenant, or of a stream with a key of its own, no more: its key is to be destroyed.
+    Erase {
+        /// Which tenant, by name.
+        tenant: &'a str,
+        /// Which stream; `None`: the whole tenant.
+        stream: Option<StreamId>,
+    },
 }
 
 /// The fixed part of a request.
@@ -162,7 +186,10 @@ impl Request<'_> {
         HEADER_BYTES
             + match self {
                 Request::Append { records, .. } => records.iter().map(|record| 4 + record.len()).sum(),
-                _ => self.names().map_or(0, |(tenant, name)| tenant.len() + name.len()),
+                _ => {
+                    let key = self.key().map_or(0, |key| key.commitment.len());
+                    self.names().map_or(0, |(tenant, name)| tenant.len() + name.len() + key)
+                }
             }
     }
 
@@ -189,23 +216,38 @@ impl Request<'_> {
             }
             _ => {
                 if let Some((tenant, name)) = self.names() {
-                    let (first, second) = out[HEADER_BYTES..].split_at_mut(tenant.len());
+                    let (first, rest) = out[HEADER_BYTES..].split_at_mut(tenant.len());
+                    let (second, third) = rest.split_at_mut(name.len());
                     first.copy_from_slice(tenant.as_bytes());
                     second.copy_from_slice(name.as_bytes());
+                    if let Some(key) = self.key() {
+                        third.copy_from_slice(&key.commitment);
+                    }
                 }
             }
         }
     }
 
-    /// The names that make up the body: the tenant's, and what is asked for by name in it. Ids derive from names, and names may
+    /// The names that the body begins with: the tenant's, and what is asked for by name in it. Ids derive from names, and names may
     /// share one: so the name goes with the id.
     fn names(&self) -> Option<(&str, &str)> {
         match *self {
-            Request::CreateTenant { name } => Some((name, "")),
-            Request::CreateStream { tenant, name } | Request::Resolve { tenant, name } => Some((tenant, name)),
+            Request::CreateTenant { name, .. } => Some((name, "")),
+            Request::CreateStream { tenant, name, .. } | Request::Resolve { tenant, name } => Some((tenant, name)),
             Request::ListStreams { tenant, .. }
             | Request::DeleteTenant { tenant }
-            | Request::SetDurability { tenant, .. } => Some((tenant, "")),
+            | Request::SetDurability { tenant, .. }
+            | Request::IntroduceKey { tenant, .. }
+            | Request::Erase { tenant, .. } => Some((tenant, "")),
+            _ => None,
+        }
+    }
+
+    /// The key that is introduced. Its commitment is the end of the body.
+    fn key(&self) -> Option<&NewKey> {
+        match self {
+            Request::CreateTenant { key, .. } | Request::CreateStream { key, .. } => key.as_ref(),
+            Request::IntroduceKey { key, .. } => Some(key),
             _ => None,
         }
     }
@@ -222,10 +264,19 @@ impl Request<'_> {
             b: tenant.len() as u32,
             ..of(code, TenantId::of_name(tenant), stream)
         };
+        // Of a creation that comes without a key nothing but the flag is other.
+        let keyed = |fixed: Fixed| match self.key() {
+            Some(key) => Fixed { present: true, c: key.key_id, ..fixed },
+            None => fixed,
+        };
         let catalog = kernel::CATALOG;
         match *self {
-            Request::CreateTenant { name } => named(Code::CreateTenant, name, catalog),
-            Request::CreateStream { tenant, .. } => named(Code::CreateStream, tenant, catalog),
+            Request::CreateTenant { name, .. } => keyed(named(Code::CreateTenant, name, catalog)),
+            Request::CreateStream { tenant, .. } => keyed(named(Code::CreateStream, tenant, catalog)),
+            Request::IntroduceKey { tenant, stream, .. } => {
+                keyed(named(Code::IntroduceKey, tenant, stream.unwrap_or(catalog)))
+            }
+            Request::Erase { tenant, stream } => named(Code::Erase, tenant, stream.unwrap_or(catalog)),
             Request::Append { tenant, stream, expected, level, records } => Fixed {
                 level: level.map_or(0, |level| level as u8),
                 present: expected.is_some(),
@@ -269,6 +320,17 @@ impl Fixed {
             return Err(Refusal::Malformed { what: Malformed::UnknownLevel, at: 22 });
         }
         Ok(asked)
+    }
+
+    /// The key that a request introduces, and what its body is without it.
+    fn key<'a>(&self, body: &'a [u8]) -> Result<(Option<NewKey>, &'a [u8]), Refusal> {
+        if !self.present {
+            return Ok((None, body));
+        }
+        let Some((names, &commitment)) = body.split_last_chunk() else {
+            return Err(body_truncated(body));
+        };
+        Ok((Some(NewKey { key_id: self.c, commitment }), names))
     }
 
     fn durability(&self) -> Result<Durability, Refusal> {
@@ -329,15 +391,15 @@ pub(crate) fn decode_append(message: &[u8]) -> Result<Append<'_>, Refusal> {
 
 /// Decodes any other request where it lies.
 #[inline]
-pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
+pub(crate) fn decode<'a>(message: &'a [u8]) -> Result<Decoded<'a>, Refusal> {
     let (fixed, body) = split(message)?;
     let (tenant, stream) = (TenantId(fixed.tenant), StreamId(fixed.stream));
     let unknown = Refusal::Malformed { what: Malformed::UnknownCommand, at: 20 };
     let code = CODES.get(usize::from(fixed.code).wrapping_sub(1)).ok_or(unknown)?;
     let mut tenant_name = None;
-    let mut named = || {
-        let Some((first, second)) = body.split_at_checked(fixed.b as usize) else {
-            return Err(Refusal::Malformed { what: Malformed::BodyTruncated, at: message.len() as u32 });
+    let mut named = |names: &'a [u8]| {
+        let Some((first, second)) = names.split_at_checked(fixed.b as usize) else {
+            return Err(body_truncated(body));
         };
         tenant_name = Some((name(first)?, tenant));
         name(second)
@@ -346,29 +408,57 @@ pub(crate) fn decode(message: &[u8]) -> Result<Decoded<'_>, Refusal> {
         Code::Append => return Err(unknown),
         Code::Head => Command::Head { tenant, stream },
         Code::Read => Command::Read { tenant, stream, from: fixed.a, records_max: fixed.b, bytes_max: fixed.c },
-        Code::CreateTenant => Command::CreateTenant { tenant, name: name(body)? },
-        Code::CreateStream => Command::CreateStream { tenant, name: named()? },
-        Code::Resolve => Command::Resolve { tenant, name: named()? },
+        Code::CreateTenant => {
+            let (key, names) = fixed.key(body)?;
+            Command::CreateTenant { tenant, name: name(names)?, key }
+        }
+        Code::CreateStream => {
+            let (key, names) = fixed.key(body)?;
+            Command::CreateStream { tenant, name: named(names)?, key }
+        }
+        Code::Resolve => Command::Resolve { tenant, name: named(body)? },
         Code::ListTenants => Command::ListTenants {
             after: fixed.present.then_some(TenantId(fixed.a)),
             bytes_max: kernel::LISTING_BYTES_MAX,
         },
         Code::ListStreams => {
-            named()?;
+            named(body)?;
             Command::ListStreams { tenant, after: stream, bytes_max: kernel::LISTING_BYTES_MAX }
         }
         Code::DeleteStream => Command::DeleteStream { tenant, stream },
         Code::DeleteTenant => {
-            named()?;
+            named(body)?;
             Command::DeleteTenant { tenant }
         }
         Code::SetDurability => {
-            named()?;
+            named(body)?;
             Command::SetDurability { tenant, durability: fixed.durability()? }
+        }
+        Code::IntroduceKey => {
+            let (Some(key), names) = fixed.key(body)? else {
+                return Err(body_truncated(body));
+            };
+            named(names)?;
+            Command::IntroduceKey { tenant, stream: not_catalog(stream), key }
+        }
+        Code::Erase => {
+            named(body)?;
+            Command::Erase { tenant, stream: not_catalog(stream) }
         }
         Code::Sync => return Ok(Decoded::Sync),
     };
     Ok(Decoded::Command(command, tenant_name))
+}
+
+/// Stream 0, the catalog, stands for the whole tenant.
+fn not_catalog(stream: StreamId) -> Option<StreamId> {
+    (stream != kernel::CATALOG).then_some(stream)
+}
+
+/// The body ends before what it should hold does.
+#[cold]
+fn body_truncated(body: &[u8]) -> Refusal {
+    Refusal::Malformed { what: Malformed::BodyTruncated, at: (HEADER_BYTES + body.len()) as u32 }
 }
 
 #[inline]
@@ -402,16 +492,21 @@ pub(crate) fn append_bytes(records: &Records<'_>) -> usize {
     records.bytes() as usize + records.count() as usize * (RECORD_HEADER_BYTES + 7)
 }
 
-/// Bytes that the record of any other command takes in the log at the most. `None` if it only reads.
+/// Bytes that the records of any other command take in the log at the most. `None` if it only reads.
 #[inline]
 pub(crate) fn log_bytes(command: &Command<'_>) -> Option<usize> {
     const CATALOG: usize = RECORD_HEADER_BYTES + 7 + size_of::<StreamId>() + NAME_BYTES_MAX;
+    const KEY: usize = RECORD_HEADER_BYTES + 7 + size_of::<NewKey>() + size_of::<StreamId>();
     match command {
+        // Both records lie in one frame: room is asked for once, and a frame that has it takes them all.
+        Command::CreateTenant { key: Some(_), .. } | Command::CreateStream { key: Some(_), .. } => Some(CATALOG + KEY),
         Command::CreateTenant { .. }
         | Command::CreateStream { .. }
         | Command::DeleteStream { .. }
         | Command::DeleteTenant { .. }
-        | Command::SetDurability { .. } => Some(CATALOG),
+        | Command::SetDurability { .. }
+        | Command::IntroduceKey { .. }
+        | Command::Erase { .. } => Some(CATALOG),
         _ => None,
     }
 }
@@ -481,6 +576,10 @@ pub enum Done {
     DurabilitySet,
     /// Everything that was answered before is flushed.
     Synced,
+    /// The key seals from here on.
+    KeyIntroduced,
+    /// The data is served no more.
+    Erased,
 }
 
 impl Done {
@@ -641,9 +740,11 @@ mod tests {
         let payloads: Vec<&[u8]> = records.iter().map(|record| record.bytes).collect();
         assert_eq!(payloads, [&b"one"[..], b"", b"three"]);
 
-        let message = encoded(&Request::CreateTenant { name: "acme" });
+        let message = encoded(&Request::CreateTenant { name: "acme", key: None });
         let acme = TenantId::of_name("acme");
-        assert!(matches!(command(&message), (Command::CreateTenant { tenant, name: "acme" }, None) if tenant == acme));
+        assert!(
+            matches!(command(&message), (Command::CreateTenant { tenant, name: "acme", key: None }, None) if tenant == acme)
+        );
         let message = encoded(&Request::Read { tenant, stream, from: 9, records_max: 2, bytes_max: 100 });
         assert!(matches!(command(&message), (Command::Read { from: 9, records_max: 2, bytes_max: 100, .. }, None)));
         let message = encoded(&Request::ListTenants { after: None });
@@ -655,7 +756,7 @@ mod tests {
     fn what_goes_by_a_tenants_name_carries_it() {
         let acme = TenantId::of_name("acme");
         let requests = [
-            (Request::CreateStream { tenant: "acme", name: "orders" }, Some("orders")),
+            (Request::CreateStream { tenant: "acme", name: "orders", key: None }, Some("orders")),
             (Request::Resolve { tenant: "acme", name: "orders" }, Some("orders")),
             (Request::ListStreams { tenant: "acme", after: StreamId(3) }, None),
             (Request::DeleteTenant { tenant: "acme" }, None),
@@ -666,7 +767,9 @@ mod tests {
             let (command, named) = command(&message);
             assert_eq!(named, Some(("acme", acme)));
             let name = match command {
-                Command::CreateStream { tenant, name } | Command::Resolve { tenant, name } if tenant == acme => {
+                Command::CreateStream { tenant, name, key: None } | Command::Resolve { tenant, name }
+                    if tenant == acme =>
+                {
                     Some(name)
                 }
                 Command::ListStreams { tenant, after: StreamId(3), .. } if tenant == acme => None,
@@ -704,7 +807,7 @@ mod tests {
         for cut in 0..whole.len() {
             assert!(decode(&whole[..cut]).is_err() && decode_append(&whole[..cut]).is_err(), "cut at {cut}");
         }
-        for code in [0, 13, 255] {
+        for code in [0, 15, 255] {
             let mut message = whole.clone();
             message[20] = code;
             assert!(decode(&message).is_err(), "code {code}");

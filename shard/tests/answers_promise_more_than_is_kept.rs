@@ -212,8 +212,8 @@ fn sync_raises_everything_before_it() {
 fn every_record_has_a_frame_of_its_own() {
     let mut set = set(Durability::Strict(SyncPolicy::EveryRecord));
     let other = "another";
-    set.client.send(&Request::CreateTenant { name: other });
-    set.client.send(&Request::CreateStream { tenant: other, name: "stream" });
+    set.client.send(&Request::CreateTenant { name: other, key: None });
+    set.client.send(&Request::CreateStream { tenant: other, name: "stream", key: None });
     set.client.send(&Request::SetDurability { tenant: other, durability: Durability::Memory });
     set.rig.run();
     assert_eq!(set.client.take().len(), 3);
@@ -282,7 +282,7 @@ fn a_delayed_group_leaves_when_the_delay_is_over_or_somebody_else_wants_it_to() 
     set.append(None);
     set.rig.run();
     assert_eq!((set.frames(), set.client.take()), (frames + 1, vec![]));
-    set.client.send(&Request::CreateTenant { name: "another" });
+    set.client.send(&Request::CreateTenant { name: "another", key: None });
     set.rig.run();
     assert_eq!((set.frames(), set.client.take().len()), (frames + 2, 2));
     // So does who asks for a flush.
@@ -345,8 +345,8 @@ fn a_policy_holds_over_openings_and_the_default_does_not() {
         client.append(stream, b"under the policy");
         rig.run();
         assert_eq!(level(&client.take_one()), Level::Buffered);
-        client.send(&Request::CreateTenant { name: "another" });
-        client.send(&Request::CreateStream { tenant: "another", name: "stream" });
+        client.send(&Request::CreateTenant { name: "another", key: None });
+        client.send(&Request::CreateStream { tenant: "another", name: "stream", key: None });
         rig.run();
         client.take();
         rig.shard.close(rig.now).unwrap();

@@ -142,7 +142,7 @@ fn fail_nth_frame(nth: u64, outcome: Outcome) {
     // From now on: appends are refused, whatever room there is; what is settled is served.
     client.append(settled, b"after");
     client.append(failing, b"after");
-    client.send(&Request::CreateStream { tenant: TENANT, name: "after" });
+    client.send(&Request::CreateStream { tenant: TENANT, name: "after", key: None });
     client.send(&Request::Head { tenant: tenant(), stream: failing });
     rig.run();
     let answers = client.take();
@@ -212,7 +212,7 @@ fn a_list_is_answered_also_after_a_failure() {
     client.take_one();
     let next = rig.faults.borrow().frames;
     rig.faults.borrow_mut().fail_frame = Some((next, Outcome::Lost));
-    client.send(&Request::CreateStream { tenant: TENANT, name: "lost" });
+    client.send(&Request::CreateStream { tenant: TENANT, name: "lost", key: None });
     client.send(&Request::ListStreams { tenant: TENANT, after: kernel::CATALOG });
     client.read(stream, 0, 1);
     rig.run();

@@ -346,7 +346,7 @@ fn hostile_bytes_are_answered_with_refusals() {
         read(stream, 0, 10),
         head(stream),
         Request::ListStreams { tenant: TENANT, after: kernel::CATALOG },
-        Request::CreateStream { tenant: TENANT, name: "name" },
+        Request::CreateStream { tenant: TENANT, name: "name", key: None },
         Request::Resolve { tenant: TENANT, name: "name" },
     ]
     .iter()
@@ -402,7 +402,7 @@ fn a_name_that_shares_an_id_is_refused() {
     rig.streams(1);
     let mut client = rig.client(8);
     let requests = [
-        Request::CreateStream { tenant: "colliding", name: "new" },
+        Request::CreateStream { tenant: "colliding", name: "new", key: None },
         Request::Resolve { tenant: "colliding", name: "stream 0" },
         Request::ListStreams { tenant: "colliding", after: kernel::CATALOG },
         Request::DeleteTenant { tenant: "colliding" },

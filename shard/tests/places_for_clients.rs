@@ -12,8 +12,8 @@ fn the_last_place_is_given_and_freed_places_are_given_again() {
     let root = directory();
     let mut rig = Rig::open(root.path());
     let mut clients: Vec<Client> = (0..PORTS_MAX).map(|_| rig.client(2)).collect();
-    clients[0].send(&Request::CreateTenant { name: TENANT });
-    clients[0].send(&Request::CreateStream { tenant: TENANT, name: "stream" });
+    clients[0].send(&Request::CreateTenant { name: TENANT, key: None });
+    clients[0].send(&Request::CreateStream { tenant: TENANT, name: "stream", key: None });
     rig.run();
     let created = clients[0].take().pop().unwrap().outcome;
     let Ok(Done::StreamCreated { stream }) = created else { panic!("{created:?}") };

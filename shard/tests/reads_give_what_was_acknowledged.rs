@@ -179,7 +179,7 @@ fn a_list_waits_for_the_names_in_it() {
     rig.streams(1);
     let mut client = rig.client(8);
     rig.faults.borrow_mut().hold_frames = true;
-    client.send(&Request::CreateStream { tenant: TENANT, name: "new" });
+    client.send(&Request::CreateStream { tenant: TENANT, name: "new", key: None });
     client.send(&Request::ListStreams { tenant: TENANT, after: kernel::CATALOG });
     rig.run();
     assert_eq!(client.take(), []);
@@ -201,7 +201,7 @@ fn a_list_waits_for_no_name_that_comes_later() {
     let mut creating = rig.client(8);
     let mut listing = rig.client(8);
     let mut create = |rig: &mut Rig, name: &str| {
-        creating.send(&Request::CreateStream { tenant: TENANT, name });
+        creating.send(&Request::CreateStream { tenant: TENANT, name, key: None });
         rig.run();
     };
     rig.faults.borrow_mut().hold_frames = true;

@@ -66,7 +66,7 @@ impl Names {
                 self.streams.entry((tenant, stream.0)).or_default().deleted = true;
             }
             CatalogRecord::TenantDeleted => self.tenants.entry(tenant).or_default().deleted = true,
-            CatalogRecord::TenantPolicy(_) => {}
+            CatalogRecord::TenantPolicy(_) | CatalogRecord::DataKey { .. } | CatalogRecord::Erased { .. } => {}
         }
     }
 

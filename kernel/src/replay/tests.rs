@@ -32,10 +32,10 @@ fn a_stream_whose_creation_is_lost_can_be_read_and_not_written() {
     assert_eq!(head, Ok(Reply::Head { next: 1, timestamp: 100 }));
     assert_eq!(append(&mut kernel), Err(Refusal::Frozen));
     // Nor can its tenant's catalog, whose first record is not there.
-    let create = Command::CreateStream { tenant: TENANT, name: "new" };
+    let create = Command::CreateStream { tenant: TENANT, name: "new", key: None };
     assert_eq!(told(&mut kernel, &create), Err(Refusal::Frozen));
     assert_eq!(told(&mut kernel, &Command::DeleteTenant { tenant: TENANT }), Err(Refusal::Frozen));
-    let again = Command::CreateTenant { tenant: TENANT, name: "t" };
+    let again = Command::CreateTenant { tenant: TENANT, name: "t", key: None };
     assert_eq!(told(&mut kernel, &again), Err(Refusal::TenantExists));
 }
 
@@ -55,7 +55,7 @@ fn ids_of_lost_streams_are_not_given_again() {
     let mut kernel = Kernel::new(Limits::default());
     kernel.replay(&record(CATALOG, RecordKind::TenantCreated, 0, 0, b"t")).unwrap();
     kernel.replay(&data(0, 9)).unwrap();
-    let created = told(&mut kernel, &Command::CreateStream { tenant: TENANT, name: "orders" });
+    let created = told(&mut kernel, &Command::CreateStream { tenant: TENANT, name: "orders", key: None });
     assert_eq!(created, Ok(Reply::StreamCreated { stream: StreamId(4), timestamp: 100 }));
 }
 

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use kernel::{
-    Command, Durability, Effects, Kernel, Limits, Listing, Payload, RecordKind, Records, Refusal, ReplayedRecord,
-    Reply, StreamId, StreamSlot, SyncPolicy, TenantId,
+    Command, Durability, Effects, Encryption, Kernel, Limits, Listing, NewKey, Payload, RecordKind, Records, Refusal,
+    ReplayedRecord, Reply, StreamId, StreamSlot, SyncPolicy, TenantId,
 };
 use proptest::prelude::*;
 
@@ -25,8 +25,10 @@ pub(crate) const LIMITS: Limits = Limits {
 /// A command that owns its bytes, or damage found by the log.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    CreateTenant { tenant: TenantId, name: String },
-    CreateStream { tenant: TenantId, name: String },
+    CreateTenant { tenant: TenantId, name: String, key: Option<NewKey> },
+    CreateStream { tenant: TenantId, name: String, key: Option<NewKey> },
+    IntroduceKey { tenant: TenantId, stream: Option<StreamId>, key: NewKey },
+    Erase { tenant: TenantId, stream: Option<StreamId> },
     Append { tenant: TenantId, stream: StreamId, expected: Option<u64>, payloads: Vec<Vec<u8>> },
     Head { tenant: TenantId, stream: StreamId },
     Read { tenant: TenantId, stream: StreamId, from: u64 },
@@ -65,8 +67,8 @@ impl Logged {
     }
 }
 
-/// An entry of a page: id, name, deleted, frozen.
-pub(crate) type Listed = (u64, String, bool, bool);
+/// An entry of a page: id, name, deleted, frozen, encryption.
+pub(crate) type Listed = (u64, String, bool, bool, Encryption);
 
 /// What a client was told, without what differs from kernel to kernel: the slot of a granted read
 /// is checked and set to 0, and so is the place of a page.
@@ -157,7 +159,7 @@ impl Session {
             (_, Ok(Reply::Listed { start, len, more })) => {
                 let page = &self.effects.scratch[start as usize..(start + len) as usize];
                 let entries = Listing::new(page)
-                    .map(|entry| (entry.id, entry.name.to_owned(), entry.deleted, entry.frozen))
+                    .map(|entry| (entry.id, entry.name.to_owned(), entry.deleted, entry.frozen, entry.encryption))
                     .collect();
                 (Ok(Reply::Listed { start: 0, len: 0, more }), entries)
             }
@@ -168,8 +170,10 @@ impl Session {
 
 fn command<'a>(op: &'a Op, body: &'a [u8]) -> Command<'a> {
     match *op {
-        Op::CreateTenant { tenant, ref name } => Command::CreateTenant { tenant, name },
-        Op::CreateStream { tenant, ref name } => Command::CreateStream { tenant, name },
+        Op::CreateTenant { tenant, ref name, key } => Command::CreateTenant { tenant, name, key },
+        Op::CreateStream { tenant, ref name, key } => Command::CreateStream { tenant, name, key },
+        Op::IntroduceKey { tenant, stream, key } => Command::IntroduceKey { tenant, stream, key },
+        Op::Erase { tenant, stream } => Command::Erase { tenant, stream },
         Op::Append { tenant, stream, expected, ref payloads } => {
             let records = Records::parse(body, 4, payloads.len() as u32).expect("a whole region");
             Command::Append { tenant, stream, expected, records }
@@ -208,12 +212,34 @@ fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop_oneof![6 => prop::collection::vec(bytes(5), 1..4), 1 => prop::collection::vec(bytes(10), 0..6)]
 }
 
+/// Numbers that mostly ascend with the history's length, none too.
+fn key() -> impl Strategy<Value = NewKey> {
+    (0..12_u32, any::<u8>()).prop_map(|(key_id, byte)| NewKey { key_id, commitment: [byte; 32] })
+}
+
 fn create_tenant() -> impl Strategy<Value = Op> {
-    (tenant(), name()).prop_map(|(tenant, name)| Op::CreateTenant { tenant, name })
+    (tenant(), name(), prop::option::of(key())).prop_map(|(tenant, name, key)| Op::CreateTenant { tenant, name, key })
 }
 
 fn create_stream() -> impl Strategy<Value = Op> {
-    (tenant(), name()).prop_map(|(tenant, name)| Op::CreateStream { tenant, name })
+    (tenant(), name(), prop::option::weighted(0.3, key())).prop_map(|(tenant, name, key)| Op::CreateStream {
+        tenant,
+        name,
+        key,
+    })
+}
+
+fn introduce_key() -> impl Strategy<Value = Op> {
+    (tenant(), prop::option::of(stream()), key()).prop_map(|(tenant, stream, key)| Op::IntroduceKey {
+        tenant,
+        stream,
+        key,
+    })
+}
+
+/// Seldom a whole tenant, with which half of a history would be over.
+fn erase() -> impl Strategy<Value = Op> {
+    (tenant(), prop::option::weighted(0.9, stream())).prop_map(|(tenant, stream)| Op::Erase { tenant, stream })
 }
 
 fn append() -> impl Strategy<Value = Op> {
@@ -276,18 +302,21 @@ fn op() -> impl Strategy<Value = Op> {
         6 => delete_stream(),
         1 => delete_tenant(),
         5 => set_durability(),
+        6 => introduce_key(),
+        5 => erase(),
     ]
 }
 
-/// Two tenants with a stream or two: what most histories begin with.
+/// Two tenants with a stream or two, some with keys: what most histories begin with.
 fn settled() -> Vec<(Op, u64)> {
     let (one, nine) = (TenantId(1), TenantId(9));
+    let key = |key_id| Some(NewKey { key_id, commitment: [0xcc; 32] });
     vec![
-        (Op::CreateTenant { tenant: one, name: "a".into() }, 10),
-        (Op::CreateTenant { tenant: nine, name: "b".into() }, 10),
-        (Op::CreateStream { tenant: one, name: "a".into() }, 11),
-        (Op::CreateStream { tenant: one, name: "b".into() }, 12),
-        (Op::CreateStream { tenant: nine, name: "a".into() }, 12),
+        (Op::CreateTenant { tenant: one, name: "a".into(), key: None }, 10),
+        (Op::CreateTenant { tenant: nine, name: "b".into(), key: key(1) }, 10),
+        (Op::CreateStream { tenant: one, name: "a".into(), key: key(1) }, 11),
+        (Op::CreateStream { tenant: one, name: "b".into(), key: None }, 12),
+        (Op::CreateStream { tenant: nine, name: "a".into(), key: None }, 12),
     ]
 }
 

@@ -150,9 +150,9 @@ impl Rig {
     /// Makes the tenant and streams of it; gives the streams' ids.
     pub fn streams(&mut self, count: u32) -> Vec<StreamId> {
         let mut client = self.client(count as usize + 1);
-        client.send(&Request::CreateTenant { name: TENANT });
+        client.send(&Request::CreateTenant { name: TENANT, key: None });
         for number in 0..count {
-            client.send(&Request::CreateStream { tenant: TENANT, name: &format!("stream {number}") });
+            client.send(&Request::CreateStream { tenant: TENANT, name: &format!("stream {number}"), key: None });
         }
         self.run();
         let answers = client.take();

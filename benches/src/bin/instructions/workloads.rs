@@ -100,10 +100,10 @@ fn kernel_apply() -> u64 {
     let mut kernel = Kernel::new(Limits::default());
     let mut effects = Effects::new(BATCH);
     let tenant = TenantId::of_name("tenant");
-    kernel.apply(0, &Command::CreateTenant { tenant, name: "tenant" }, 0, &mut effects);
+    kernel.apply(0, &Command::CreateTenant { tenant, name: "tenant", key: None }, 0, &mut effects);
     for number in 0..8 {
         let name = format!("stream {number}");
-        kernel.apply(0, &Command::CreateStream { tenant, name: &name }, 0, &mut effects);
+        kernel.apply(0, &Command::CreateStream { tenant, name: &name, key: None }, 0, &mut effects);
     }
     assert!(effects.replies.iter().all(|reply| reply.outcome.is_ok()));
     let mut body = (PAYLOAD_BYTES as u32).to_le_bytes().to_vec();
