@@ -17,14 +17,19 @@
 //! - A link has one preimage layout: the prefix and the previous link have fixed lengths and the
 //!   record takes all the rest, so no length field is needed to make the encoding injective.
 //!
-//! Not here: the layout of a record (the log's business), and any secret. All inputs are public,
-//! so nothing is wiped and comparison need not be constant-time.
+//! A chain has no secrets: all its inputs are public, so nothing is wiped and comparison need not
+//! be constant-time. What has secrets is in modules of its own; [`secret`] keeps them.
+//!
+//! Not here: the layout of a record (the log's business), files and clocks.
 
 #![deny(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "intrinsics of the SHA instructions")]
 mod sha_ni;
+
+mod derive;
+pub mod secret;
 
 use std::fmt;
 
