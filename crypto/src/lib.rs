@@ -18,7 +18,8 @@
 //!   record takes all the rest, so no length field is needed to make the encoding injective.
 //!
 //! A chain has no secrets: all its inputs are public, so nothing is wiped and comparison need not
-//! be constant-time. What has secrets is in modules of its own; [`secret`] keeps them.
+//! be constant-time. What has secrets is in modules of its own: [`secret`] keeps them, [`seal`]
+//! seals records, [`wrap`] makes keys fit to be stored.
 //!
 //! Not here: the layout of a record (the log's business), files and clocks.
 
@@ -29,7 +30,9 @@
 mod sha_ni;
 
 mod derive;
+pub mod seal;
 pub mod secret;
+pub mod wrap;
 
 use std::fmt;
 
