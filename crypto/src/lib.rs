@@ -22,6 +22,8 @@
 
 #![deny(unsafe_code)]
 
+pub mod merkle;
+
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "intrinsics of the SHA instructions")]
 mod sha_ni;
