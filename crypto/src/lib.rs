@@ -23,6 +23,7 @@
 #![deny(unsafe_code)]
 
 pub mod merkle;
+pub mod note;
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "intrinsics of the SHA instructions")]

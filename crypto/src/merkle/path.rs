@@ -156,12 +156,10 @@ impl Climb {
         if self.new == 0 {
             return None;
         }
-        let side = if self.old % 2 == 1 || self.old == self.new { Side::Left } else { Side::Right };
-        if matches!(side, Side::Left) && self.old % 2 == 0 {
-            let levels = self.old.trailing_zeros().min(u64::BITS - 1);
-            (self.old, self.new) = (self.old >> levels, self.new >> levels);
-        }
-        (self.old, self.new) = (self.old >> 1, self.new >> 1);
-        Some(side)
+        let left = self.old % 2 == 1 || self.old == self.new;
+        // An odd one has a sibling at its left; an even one here is last, so it is not 0.
+        let alone = if left { self.old.trailing_zeros() } else { 0 };
+        (self.old, self.new) = (self.old >> alone >> 1, self.new >> alone >> 1);
+        Some(if left { Side::Left } else { Side::Right })
     }
 }
