@@ -78,13 +78,13 @@ impl Checkpoint {
     /// The same for one that stands at the end of a proof.
     pub(super) fn open_rest(lines: Lines<'_>, key: &Verifier) -> Result<Self, NoteError> {
         let origin = Origin::from_str(key.name())?;
-        // Before the signature, because a key of another name has none there, and this says why.
-        let mut first = lines.clone();
-        let (line, found) = (lines.number(), first.next("the origin")?);
+        let note = SignedNote::parse_rest(lines.clone())?;
+        // Before the signature: a key of another name has none there, and this says why.
+        let (line, found) = (lines.number(), lines.clone().next("the origin")?);
         if found != key.name() {
             return Err(NoteError::OtherOrigin { line, found: found.into(), pinned: key.name().into() });
         }
-        let text = SignedNote::parse_rest(lines.clone())?.verify(key)?;
+        let text = note.verify(key)?;
         let mut lines = lines.upto(text.len());
         lines.next("the origin")?;
         let size = lines.parsed("the size, a decimal number without leading zeros", decimal)?;

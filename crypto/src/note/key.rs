@@ -65,7 +65,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    fn new(name: &str, public: VerifyingKey) -> Result<Self, NoteError> {
+    pub(super) fn new(name: &str, public: VerifyingKey) -> Result<Self, NoteError> {
         let fault = if !is_name(name) {
             "its name is empty, or has a space or a plus sign"
         } else if public.is_weak() {
