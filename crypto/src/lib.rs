@@ -25,6 +25,9 @@
 
 #![deny(unsafe_code)]
 
+pub mod merkle;
+pub mod note;
+
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "intrinsics of the SHA instructions")]
 mod sha_ni;

@@ -1,4 +1,4 @@
-//! Chains extended with the SHA instructions of x86-64, up to [`LANES`] in step.
+//! Chains extended, and short messages hashed, with the SHA instructions of x86-64, up to [`LANES`] in step.
 //!
 //! Each of a block's 32 `sha256rnds2` waits for the one before it, so a single chain leaves the
 //! unit idle more than half of the time. Here the blocks of independent chains pass through the
@@ -88,6 +88,33 @@ impl ShaNi {
         }
         filled
     }
+
+    /// The hashes of `N` messages of `B` blocks, padding included.
+    #[inline]
+    pub(crate) fn digest<const N: usize, const B: usize>(self, messages: &[[Block; B]; N]) -> [[u8; 32]; N] {
+        // SAFETY: the caller holds a `ShaNi`, so `detect` found sha, sse4.1 and ssse3.
+        unsafe { digest(messages) }
+    }
+}
+
+/// Messages of one length need no order, and their blocks stay where they are.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+fn digest<const N: usize, const B: usize>(messages: &[[Block; B]; N]) -> [[u8; 32]; N] {
+    let mut states = [initial_state(); N];
+    for block in 0..B {
+        let mut words = [[_mm_setzero_si128(); N]; 4];
+        for (i, message) in messages.iter().enumerate() {
+            for (row, quarter) in words.iter_mut().zip(words_of(&message[block])) {
+                row[i] = quarter;
+            }
+        }
+        compress(&mut states, words);
+    }
+    let mut hashes = [[0; 32]; N];
+    for (hash, state) in hashes.iter_mut().zip(states) {
+        store_hash(state, hash);
+    }
+    hashes
 }
 
 /// Longest message first, so that the lanes still running are always a prefix: all of them up to
@@ -190,22 +217,35 @@ impl<'a> Lane<'a> {
             Some(bytes) => bytes,
             None => &self.last[after_first - self.middle.len()],
         };
-        let (quarters, _) = bytes.as_chunks::<REGISTER_BYTES>();
-        std::array::from_fn(|i| big_endian(load(&quarters[i])))
+        words_of(bytes)
     }
 
     /// Writes the hash of the message, once all blocks are through.
     #[inline]
     #[target_feature(enable = "sha,sse4.1,ssse3")]
     fn finish(&self, link: &mut Link) {
-        let [abef, cdgh] = self.state;
-        let reverse = _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        let abcd = _mm_shuffle_epi8(_mm_unpackhi_epi64(cdgh, abef), reverse);
-        let efgh = _mm_shuffle_epi8(_mm_unpacklo_epi64(cdgh, abef), reverse);
-        let (halves, _) = link.0.as_chunks_mut::<REGISTER_BYTES>();
-        store(&mut halves[0], abcd);
-        store(&mut halves[1], efgh);
+        store_hash(self.state, &mut link.0);
     }
+}
+
+/// Writes the hash that a state stands for, once all blocks are through.
+#[inline]
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+fn store_hash([abef, cdgh]: State, hash: &mut [u8; 32]) {
+    let reverse = _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    let abcd = _mm_shuffle_epi8(_mm_unpackhi_epi64(cdgh, abef), reverse);
+    let efgh = _mm_shuffle_epi8(_mm_unpacklo_epi64(cdgh, abef), reverse);
+    let (halves, _) = hash.as_chunks_mut::<REGISTER_BYTES>();
+    store(&mut halves[0], abcd);
+    store(&mut halves[1], efgh);
+}
+
+/// The sixteen words of a block in memory.
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn words_of(block: &Block) -> [__m128i; 4] {
+    let (quarters, _) = block.as_chunks::<REGISTER_BYTES>();
+    std::array::from_fn(|i| big_endian(load(&quarters[i])))
 }
 
 /// FIPS 180-4, section 5.3.3.
