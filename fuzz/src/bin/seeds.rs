@@ -4,7 +4,7 @@
 use diatreme_fuzz::samples::{self, Sample, segment_name};
 use log::format::footer::Trailer;
 use log::format::frame::FrameHeader;
-use log::format::manifest::{COPIES, Manifest};
+use log::format::manifest::{COPIES, Identity, Manifest};
 use log::format::{BLOCK_BYTES, crc};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -48,12 +48,14 @@ fn segments(root: &Path, sample: &Sample) -> Done {
     Ok(())
 }
 
-/// The sample's own, and one with tenants that were placed by hand.
+/// The sample's own, and one with tenants that were placed by hand, in a directory that knows which it is. The two seeds
+/// without an identity are of the first builds, and no program writes them any more.
 fn manifests(root: &Path, sample: &Sample) -> Done {
     let file = sample.disk.0.get(COPIES[0]).ok_or("a sample has a manifest")?;
     put(root, "manifest", &file.data)?;
     let manifest = Manifest::decode(&file.data).map_err(|fault| fault.to_string())?;
-    let placed = Manifest { overrides: vec![(11, 0), (12, 3)], shards: 4, ..manifest };
+    let identity = Identity { device: 66_306, inode: 1 << 40 };
+    let placed = Manifest { overrides: vec![(11, 0), (12, 3)], shards: 4, identity, ..manifest };
     let mut bytes = vec![0; placed.encoded_bytes()];
     placed.encode(&mut bytes);
     put(root, "manifest", &bytes)
