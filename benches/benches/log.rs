@@ -64,7 +64,15 @@ fn filled() -> (TempDir, Writer<Backend>) {
 
 /// Reads from an offset on; returns how many records there were.
 fn read_once(writer: &mut Writer<Backend>, from: u64, records_max: u32) -> u64 {
-    let request = ReadRequest { ticket: 0, index: 0, from, records_max, bytes_max: 1 << 20, record_overhead: 0 };
+    let request = ReadRequest {
+        ticket: 0,
+        index: 0,
+        from,
+        records_max,
+        bytes_max: 1 << 20,
+        record_overhead: 0,
+        sealed_from: u64::MAX,
+    };
     writer.log.read(request);
     loop {
         if let Some(ready) = writer.log.ready_read() {

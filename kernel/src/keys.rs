@@ -111,6 +111,24 @@ impl Kernel {
         }
     }
 
+    /// The position from which on the stream's data is sealed: a record in the clear there was not written by an engine. `u64::MAX`
+    /// if it need not be.
+    ///
+    /// # Panics
+    ///
+    /// If this kernel did not give the slot.
+    #[must_use]
+    pub fn sealed_from(&self, slot: StreamSlot) -> u64 {
+        let stream = self.tables.stream(slot);
+        if stream.closed.has(Closed::CATALOG) {
+            u64::MAX
+        } else if stream.own_key {
+            0
+        } else {
+            self.tables.tenant(stream.tenant).sealed_from
+        }
+    }
+
     /// Every data key that a catalog names, by tenant and number: retired and erased ones too.
     pub fn keys(&self) -> impl Iterator<Item = KeyView> {
         self.tables.tenants_after(None).flat_map(|tenant| {

@@ -203,7 +203,7 @@ impl Kernel {
             timestamp: at.timestamp,
             payload: Payload::Scratch { start, len },
         });
-        self.tables.change(tenant, at.offset, record);
+        self.tables.change(tenant, at, record);
         Seen::stream(catalog, reply(at.timestamp))
     }
 }

@@ -84,7 +84,7 @@ impl Kernel {
         let owner = self.tables.tenant_or_new(tenant);
         let slot = self.tables.stream_or_new(owner, stream);
         if let Some(change) = &change {
-            self.tables.change(owner, offset, change);
+            self.tables.change(owner, last, change);
         }
         self.tables.advance(slot, last);
         Ok(slot)

@@ -88,6 +88,8 @@ pub(crate) struct Tenant {
     pub(crate) catalog: StreamSlot,
     /// The key that seals the data of its streams without one of their own; 0 if it has none.
     pub(crate) key: u32,
+    /// Position of the record that introduces the first such key; `u64::MAX` if there is none.
+    pub(crate) sealed_from: u64,
     /// None of its streams takes appends, for a reason that is not theirs: one look for the hot path.
     pub(crate) shut: bool,
     pub(crate) deleted: bool,
@@ -221,6 +223,7 @@ impl Tables {
             timestamp: 0,
             catalog,
             key: 0,
+            sealed_from: u64::MAX,
             shut: false,
             deleted: false,
             erased: false,
@@ -296,8 +299,9 @@ impl Tables {
         }
     }
 
-    /// Does what the catalog's record at an offset says. Doing it again changes nothing.
-    pub(crate) fn change(&mut self, tenant: TenantSlot, offset: u64, record: &CatalogRecord<'_>) {
+    /// Does what the catalog's record with these numbers says. Doing it again changes nothing.
+    pub(crate) fn change(&mut self, tenant: TenantSlot, at: Extent, record: &CatalogRecord<'_>) {
+        let offset = at.offset;
         match *record {
             CatalogRecord::TenantCreated { name } => {
                 let owner = &mut self.tenants[tenant.0 as usize];
@@ -320,7 +324,7 @@ impl Tables {
                     owner.natural = durability == Durability::NATURAL && !owner.doubtful;
                 }
             }
-            CatalogRecord::DataKey { stream, key } => self.introduce_key(tenant, stream, key),
+            CatalogRecord::DataKey { stream, key } => self.introduce_key(tenant, stream, key, at.position),
             CatalogRecord::Erased { stream } => self.erase(tenant, stream),
         }
     }
@@ -369,7 +373,7 @@ impl Tables {
     }
 
     /// Of two keys the one with the higher number seals, whichever comes last.
-    fn introduce_key(&mut self, tenant: TenantSlot, stream: StreamId, new: NewKey) {
+    fn introduce_key(&mut self, tenant: TenantSlot, stream: StreamId, new: NewKey, position: u64) {
         let NewKey { key_id, commitment } = new;
         if stream != CATALOG {
             let slot = self.stream_or_new(tenant, stream);
@@ -381,6 +385,7 @@ impl Tables {
         owner.keys.insert(key_id, Key { stream, commitment });
         if stream == CATALOG {
             owner.key = owner.key.max(key_id);
+            owner.sealed_from = owner.sealed_from.min(position);
             owner.decide();
         }
     }

@@ -15,6 +15,8 @@ pub struct SealedSegment {
     pub id: SegmentId,
     /// The incarnation that wrote it.
     pub incarnation: [u8; 16],
+    /// Its salt, unless its header cannot be read.
+    pub salt: Option<[u8; 32]>,
     /// The byte after its last frame.
     pub end: u64,
     /// Its pool of index entries.
@@ -37,6 +39,7 @@ pub struct Run {
 pub(crate) struct Place {
     pub(crate) segment: SegmentId,
     pub(crate) incarnation: [u8; 16],
+    pub(crate) salt: Option<[u8; 32]>,
     /// The frame to begin with.
     pub(crate) position: u64,
     /// Where the segment's frames end.
@@ -61,8 +64,8 @@ pub(crate) fn find_run(runs: &[Run], offset: u64) -> Option<Place> {
     let after = runs.partition_point(|run| run.first_offset <= offset);
     let run = runs.get(after.checked_sub(1)?)?;
     let position = u64::from(find(&run.segment.index, run.newest, offset)?) * crate::format::BLOCK_BYTES as u64;
-    let SealedSegment { id: segment, incarnation, end, .. } = *run.segment;
-    (position < end).then_some(Place { segment, incarnation, position, end })
+    let SealedSegment { id: segment, incarnation, salt, end, .. } = *run.segment;
+    (position < end).then_some(Place { segment, incarnation, salt, position, end })
 }
 
 #[cfg(test)]
@@ -107,7 +110,7 @@ mod tests {
                 let first_offset = next + lost;
                 let id = SegmentId { log: 0, number: number as u32 + 1 };
                 let index = vec![IndexEntry { first_offset, block: 1, previous: NO_ENTRY }];
-                let segment = SealedSegment { id, incarnation: [0; 16], end: 8192, index: index.into_boxed_slice() };
+                let segment = SealedSegment { id, incarnation: [0; 16], salt: None, end: 8192, index: index.into_boxed_slice() };
                 runs.push(Run { segment: Arc::new(segment), first_offset, newest: 0 });
                 map.insert(first_offset, id);
                 next = first_offset + records;

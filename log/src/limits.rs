@@ -22,6 +22,9 @@ pub const READS_IN_FLIGHT: usize = 4;
 /// little more than one block (a device reads 64 KiB in about the time of 4).
 pub const READ_BYTES_FIRST: usize = 64 << 10;
 
+/// Ciphers kept for segments that are read; one more makes room by dropping the oldest. Making one takes about 2 µs.
+pub const OPENERS_MAX: usize = 64;
+
 /// A stream gets an index entry when its last one lies this far behind.
 pub const INDEX_SPACING_BYTES: u64 = 64 << 10;
 /// Index entries of one segment; a segment that reaches it is sealed early.

@@ -1,13 +1,14 @@
 //! The frame that fills: records are copied in once, chained where they lie, and closed with table and header.
 
 use crate::format::frame::{
-    ENTRY_BYTES, FrameHeader, HEADER_BYTES, RECORD_HASHED_FROM, RECORD_HEADER_BYTES, RecordHeader, TableEntry,
-    frame_bytes, record_bytes,
+    ENTRY_BYTES, FLAG_SEALED, FrameHeader, HEADER_BYTES, RECORD_HASHED_FROM, RECORD_HEADER_BYTES, RecordHeader,
+    TAG_BYTES, TableEntry, frame_bytes, record_bytes,
 };
 use crate::format::{BLOCK_BYTES, crc};
 use crate::limits::FRAME_STREAMS_MAX;
 use crate::stream::Stream;
 use crate::wish::Wishes;
+use crypto::seal::{SegmentKey, associated_data};
 use crypto::{LANES, Link};
 use iobackend::Buffer;
 use planted::Bug;
@@ -67,9 +68,18 @@ impl OpenFrame {
         self.table.len() + entries <= FRAME_STREAMS_MAX
     }
 
-    /// Copies a record in. The caller has made sure that it fits.
+    /// Copies a record in, and seals it if there is a cipher. The caller has made sure that it fits.
+    ///
+    /// A record is sealed before the one before it is chained: neither waits for the other, so the processor does both at once.
     #[inline]
-    pub(crate) fn push(&mut self, index: u32, streams: &mut [Stream], mut header: RecordHeader, payload: &[u8]) {
+    pub(crate) fn push(
+        &mut self,
+        index: u32,
+        streams: &mut [Stream],
+        mut header: RecordHeader,
+        payload: &[u8],
+        cipher: Option<&SegmentKey>,
+    ) {
         let stream = &mut streams[index as usize];
         if stream.frame != self.sequence {
             self.begin_stream(index, stream, &header);
@@ -79,16 +89,24 @@ impl OpenFrame {
         stream.timestamp = header.timestamp;
         stream.position = header.position;
 
-        let start = self.used;
-        let end = start + RECORD_HEADER_BYTES + payload.len();
+        let tag_bytes = if cipher.is_some() { TAG_BYTES } else { 0 };
+        let (start, payload_end) = (self.used, RECORD_HEADER_BYTES + payload.len());
+        let end = start + payload_end + tag_bytes;
         self.ask_ahead(end);
-        let area = &mut self.buffer[start..start + record_bytes(payload.len())];
+        let area = &mut self.buffer[start..start + record_bytes(payload.len() + tag_bytes)];
         // Padding is at most 7 bytes. So many zeros, their number known only here, are a call; the last 8 are one store.
         if let Some(last) = area.last_chunk_mut::<8>() {
             *last = [0; 8];
         }
-        header.encode(area);
-        area[RECORD_HEADER_BYTES..end - start].copy_from_slice(payload);
+        if let Some(cipher) = cipher {
+            header.flags |= FLAG_SEALED;
+            header.encode(area);
+            let (tenant, stream) = (stream.tenant, stream.id);
+            seal(cipher, area, payload, (tenant, stream), (self.sequence, start as u32));
+        } else {
+            header.encode(area);
+            area[RECORD_HEADER_BYTES..payload_end].copy_from_slice(payload);
+        }
         self.used += area.len();
         self.records += 1;
         self.payload_bytes += payload.len() as u64;
@@ -185,4 +203,25 @@ impl OpenFrame {
         header.encode(&mut self.buffer);
         header
     }
+}
+
+/// Copies a payload behind its header, which is there, and seals it in place. What a record says of itself, and whose it is, is
+/// authenticated with it; where it lies is in key and nonce: the frame's sequence, and the byte of the frame at which it begins.
+#[inline]
+fn seal(
+    cipher: &SegmentKey,
+    area: &mut [u8],
+    payload: &[u8],
+    (tenant, stream): (u64, u32),
+    (sequence, at): (u64, u32),
+) {
+    let (header, body) = area.split_at_mut(RECORD_HEADER_BYTES);
+    let (place, rest) = body.split_at_mut(payload.len());
+    place.copy_from_slice(payload);
+    let hashed =
+        header[RECORD_HASHED_FROM..].first_chunk().expect("a header is longer than what is before its hashed part");
+    let at = if planted::is(Bug::NonceOfFrameAlone) { 0 } else { at };
+    let sequence = if planted::is(Bug::NonceOfPlaceAlone) { 0 } else { sequence };
+    let tag = cipher.seal(sequence, at, &associated_data(tenant, stream, hashed), place);
+    rest[..TAG_BYTES].copy_from_slice(&tag);
 }

@@ -10,7 +10,9 @@ use crate::format::frame::{FrameHeader, Record, TableEntry};
 use crate::format::segment::SegmentId;
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::index::{Place, find, find_run};
+use crate::keyring::Keyring;
 use crate::limits::{FRAME_BYTES_MAX, INDEX_SPACING_BYTES, READ_BYTES_FIRST, READS_IN_FLIGHT};
+use crate::unseal::{Unopened, Wanted, open_records};
 use crate::writer::Log;
 use crypto::Link;
 use iobackend::{Buffer, FileSlot, IoBackend, IoError, Op, OpKind, OpenMode};
@@ -35,6 +37,8 @@ pub struct ReadRequest {
     pub bytes_max: u64,
     /// Bytes that the caller adds to each record.
     pub record_overhead: u32,
+    /// Records whose position is this or higher are sealed: one in the clear is damage. `u64::MAX` if none need be.
+    pub sealed_from: u64,
 }
 
 /// Why a read found nothing.
@@ -43,6 +47,11 @@ pub struct ReadRequest {
 pub enum ReadError {
     /// The records were acknowledged and are damaged.
     Damaged(Box<Damage>),
+    /// The records are sealed with a key that the log was not given, or has forgotten.
+    NoKey {
+        /// The key's number in the tenant.
+        key_id: u32,
+    },
     /// The system refused.
     Io(LogFailure),
 }
@@ -82,6 +91,8 @@ struct Read {
     step: Step,
     /// The first damaged place on the way, and what is wrong there.
     skipped: Option<(Range<u64>, Cause)>,
+    /// The buffer holds what was sealed in the file.
+    opened: bool,
     buffer: Option<Buffer>,
 }
 
@@ -163,7 +174,7 @@ impl<B: IoBackend> Log<B> {
             Some(place) => (Step::Pin, place),
             None => {
                 let end = SegmentId { log: self.config.log, number: 0 };
-                let place = Place { segment: end, incarnation: [0; 16], position: 0, end: 0 };
+                let place = Place { segment: end, incarnation: [0; 16], salt: None, position: 0, end: 0 };
                 (Step::Ready(Err(damaged(tenant, id, request.from, end, 0..0, Cause::Gap))), place)
             }
         };
@@ -178,6 +189,7 @@ impl<B: IoBackend> Log<B> {
             place,
             step,
             skipped: None,
+            opened: false,
             buffer: Some(buffer),
         });
         self.advance_reads();
@@ -191,15 +203,15 @@ impl<B: IoBackend> Log<B> {
             return find_run(&stream.runs, from);
         }
         let segment = SegmentId { log: self.config.log, number: run.segment };
-        let (pool, end) = if run.segment == self.active.header.id.number {
+        let (pool, end, salt) = if run.segment == self.active.header.id.number {
             let end = if self.written_end.0 == segment { self.written_end.1 } else { 0 };
-            (&self.active.index[..], end)
+            (&self.active.index[..], end, Some(self.active.header.salt))
         } else {
             let sealed = self.sealed_segment(run.segment)?;
-            (&sealed.index[..], sealed.end)
+            (&sealed.index[..], sealed.end, sealed.salt)
         };
         let position = u64::from(find(pool, run.newest, from)?) * BLOCK_BYTES as u64;
-        (position < end).then_some(Place { segment, incarnation: self.config.incarnation, position, end })
+        (position < end).then_some(Place { segment, incarnation: self.config.incarnation, salt, position, end })
     }
 
     pub(crate) fn advance_reads(&mut self) {
@@ -260,7 +272,10 @@ impl<B: IoBackend> Log<B> {
                 if matches!(step, Step::Ready(_)) {
                     self.files.unpin(file);
                 }
-                step
+                match step {
+                    Step::Ready(Ok(found)) => Step::Ready(read.open(found, &mut self.keyring)),
+                    step => step,
+                }
             }
             (step, _) => unreachable!("nothing is in flight in {step:?}"),
         };
@@ -285,7 +300,11 @@ impl<B: IoBackend> Log<B> {
 
     /// Ends a read that was taken, and frees its place.
     pub fn finish_read(&mut self, place: usize) {
-        if let Some(read) = self.reads.places[place].take() {
+        if let Some(mut read) = self.reads.places[place].take() {
+            if let Some(buffer) = read.buffer.as_mut().filter(|_| read.opened) {
+                // No plaintext outlives the answer: its key may be destroyed next.
+                buffer[..read.want].fill(0);
+            }
             self.reads.buffers.extend(read.buffer);
         }
     }
@@ -424,6 +443,27 @@ impl Read {
                 Ok(()) => Look::Here,
                 Err(fault) => Look::Bad(fault),
             },
+        }
+    }
+
+    /// Opens what was found, in its buffer, where it is sealed.
+    fn open(&mut self, found: Found, keyring: &mut Keyring) -> Result<Found, ReadError> {
+        let Some(mut buffer) = self.buffer.take() else {
+            unreachable!("a read's buffer comes back with its completion")
+        };
+        let ReadRequest { from, sealed_from, .. } = self.request;
+        let wanted = Wanted { tenant: self.tenant, stream: self.stream, from, records: found.records, sealed_from };
+        let opened = open_records(&mut buffer[found.at..self.want], wanted, self.place.salt.as_ref(), keyring);
+        // Also what was opened before something did not open.
+        self.opened = opened != Ok(false);
+        self.buffer = Some(buffer);
+        match opened {
+            Ok(_) => Ok(found),
+            Err(Unopened::NoKey(key_id)) => Err(ReadError::NoKey { key_id }),
+            Err(Unopened::Broken { sequence }) => {
+                let cause = Cause::Frame { sequence, fault: Fault::Seal };
+                Err(self.damaged(self.place.position..self.place.end, cause))
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::format::footer::NO_ENTRY;
 use crate::index::Run;
+use crate::keyring::NO_PLACE;
 use crypto::Link;
 
 /// A stream's place in the log. The kernel's dense slots number these.
@@ -18,6 +19,9 @@ pub(crate) struct Stream {
     pub(crate) frame: u64,
     /// The stream's entry in that frame's table.
     pub(crate) frame_slot: u16,
+    /// The key that its records were sealed with last, and where the keyring has it.
+    pub(crate) key_id: u32,
+    pub(crate) key_place: u32,
     /// The active segment's part.
     pub(crate) active: ActiveRun,
     /// What lies in sealed segments, in order of offsets.
@@ -83,6 +87,8 @@ impl From<StreamStart> for Stream {
             position: start.position,
             frame: NO_FRAME,
             frame_slot: 0,
+            key_id: 0,
+            key_place: NO_PLACE,
             active: ActiveRun::NONE,
             runs: start.runs,
         }

@@ -123,7 +123,15 @@ fn read(session: &mut Session<MemoryBackend>, key: Key, from: u16, records_max: 
     }
     let index = session.numbers[&key];
     let (ticket, record_overhead) = (7, OVERHEAD as u32);
-    session.log.read(ReadRequest { ticket, index, from: from as u64, records_max, bytes_max, record_overhead });
+    session.log.read(ReadRequest {
+        ticket,
+        index,
+        from: from as u64,
+        records_max,
+        bytes_max,
+        record_overhead,
+        sealed_from: u64::MAX,
+    });
     let found = loop {
         if let Some(ready) = session.log.ready_read() {
             let (place, size) = (ready.place, ready.size().map_err(Clone::clone).unwrap());

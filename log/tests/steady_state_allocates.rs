@@ -81,7 +81,15 @@ fn round(log: &mut diatreme_log::Log<impl IoBackend>, offsets: &mut [u64], now: 
         }
     }
     let from = offsets[0] / 2;
-    log.read(ReadRequest { ticket: 0, index: 0, from, records_max: 3, bytes_max: 1 << 16, record_overhead: 0 });
+    log.read(ReadRequest {
+        ticket: 0,
+        index: 0,
+        from,
+        records_max: 3,
+        bytes_max: 1 << 16,
+        record_overhead: 0,
+        sealed_from: u64::MAX,
+    });
     let place = loop {
         if let Some(ready) = log.ready_read() {
             assert!(ready.size().is_ok());

@@ -40,6 +40,17 @@ macro_rules! bugs {
 }
 
 bugs! {
+    // Sealing.
+
+    /// The segment's salt is left out of the key: another opening has the same key for the same frames.
+    SealedWithoutSalt = "sealed-without-salt", breaks "no nonce twice", found by "crashes";
+    /// The cipher of the first segment is kept for all others.
+    CipherKeptOverSegments = "cipher-kept-over-segments", breaks "sealed as documented", found by "crashes";
+    /// The nonce is the frame's sequence alone.
+    NonceOfFrameAlone = "nonce-of-frame-alone", breaks "no nonce twice", found by "calm";
+    /// The nonce is the place in the frame alone.
+    NonceOfPlaceAlone = "nonce-of-place-alone", breaks "no nonce twice", found by "calm";
+
     // Writing frames.
 
     /// Answers leave when their frame is submitted.

@@ -210,6 +210,10 @@ impl<B: IoBackend> Shard<B> {
                 return Ok(());
             }
         };
+        let key_id = self.kernel.seal_key(slot);
+        if !self.log.can_seal(slot.0, key_id) {
+            return self.without_key(key_id, client, message);
+        }
         if !natural || asked.is_some() {
             return self.append_under_policy(client, asked, records, slot, message, now);
         }
@@ -220,9 +224,22 @@ impl<B: IoBackend> Shard<B> {
         Ok(())
     }
 
-    /// Numbers the records of an append that is accepted, and copies them into the open frame.
+    /// What becomes of an append that is to be sealed with a key that the log does not have.
+    #[cold]
+    fn without_key(&mut self, key_id: u32, client: &mut Client, message: &[u8]) -> Result<(), End> {
+        if !self.inbox.is_empty() {
+            // It was sent before the request that made it the key to use, and is there at the next turn.
+            return Err(End::Blocked);
+        }
+        self.reply(client, message, None, Err(Failure::NoKey { key_id }));
+        Ok(())
+    }
+
+    /// Numbers the records of an append that is accepted, and copies them into the open frame. The log has the key, if they are to
+    /// be sealed.
     #[inline(always)]
     pub(crate) fn seal_append(&mut self, slot: StreamSlot, records: &Records<'_>, now: u64) -> Extent {
+        let key_id = self.kernel.seal_key(slot);
         let first = self.kernel.extend(slot, records, now);
         self.log.stages().applied();
         for (number, record) in (0..).zip(records) {
@@ -234,7 +251,7 @@ impl<B: IoBackend> Shard<B> {
                 offset: first.offset + number,
                 position: first.position + number,
                 timestamp: first.timestamp,
-                key_id: 0,
+                key_id,
             };
             self.log.append(slot.0, header, record.bytes);
         }

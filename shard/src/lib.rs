@@ -15,4 +15,4 @@ mod shard;
 pub mod wire;
 
 pub use port::{ClientPort, ShardPort, port};
-pub use shard::{Control, Inbox, Progress, Shard, ShardStats};
+pub use shard::{Control, Countdown, Inbox, Progress, Shard, ShardStats};

@@ -38,6 +38,9 @@ pub const REQUEST_RECORDS_MAX: u32 = 4096;
 /// The longest request, as it lies in the ring.
 pub const REQUEST_BYTES_MAX: usize =
     crate::wire::HEADER_BYTES + REQUEST_PAYLOAD_MAX as usize + 4 * REQUEST_RECORDS_MAX as usize;
+/// Bytes that a record takes in the log beside its payload, at the most: sealed, and padded.
+pub const RECORD_OVERHEAD_BYTES_MAX: usize =
+    log::format::frame::RECORD_HEADER_BYTES + log::format::frame::TAG_BYTES + 7;
 /// Bytes of records that one read gives, unless a single record has more.
 pub const READ_BYTES_MAX: u32 = 1 << 20;
 /// The longest message of read data: one longest record, or a full read.
@@ -49,8 +52,7 @@ pub const DATA_RING_BYTES: usize =
     log::limits::READS_IN_FLIGHT * crate::port::framed(READ_BYTES_MAX as usize) + crate::port::framed(DATA_BYTES_MAX);
 
 const _: () = {
-    use log::format::frame::RECORD_HEADER_BYTES;
-    let records = REQUEST_PAYLOAD_MAX as usize + REQUEST_RECORDS_MAX as usize * (RECORD_HEADER_BYTES + 7);
+    let records = REQUEST_PAYLOAD_MAX as usize + REQUEST_RECORDS_MAX as usize * RECORD_OVERHEAD_BYTES_MAX;
     assert!(records <= log::limits::REQUEST_RECORDS_BYTES_MAX, "every request fits one frame");
     assert!(IN_FLIGHT_DEFAULT <= IN_FLIGHT_MAX && IN_FLIGHT_MAX <= PLACES_MAX);
     assert!(PORTS_MAX * IN_FLIGHT_DEFAULT == 2 * PLACES_MAX);

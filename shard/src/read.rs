@@ -80,6 +80,7 @@ impl<B: IoBackend> Shard<B> {
             records_max: u64::from(read.records_max).min(read.next - read.from) as u32,
             bytes_max: (read.want as u64).min(u64::from(READ_BYTES_MAX)),
             record_overhead: RECORD_BYTES as u32,
+            sealed_from: self.kernel.sealed_from(read.slot),
         });
         true
     }
@@ -120,6 +121,7 @@ fn hand_out(data: &mut ByteProducer, ready: &ReadyRead<'_>, read: &QueuedRead) -
             let (segment, byte) = (damage.segment, damage.bytes.start);
             return Handed::Reply(Err(Failure::Damaged { segment, byte, offset: read.from }));
         }
+        Err(ReadError::NoKey { key_id }) => return Handed::Reply(Err(Failure::NoKey { key_id: *key_id })),
         Err(ReadError::Io(failure)) => {
             return Handed::Reply(Err(Failure::ReadFailed { segment: failure.segment, error: failure.source }));
         }

@@ -14,6 +14,7 @@ use crate::limits::{DATA_BYTES_MAX, PLACES_MAX, PORTS_MAX};
 use crate::port::{ClientBell, ShardPort, framed};
 use crate::read::QueuedRead;
 use crate::wire::Reply;
+use crypto::secret::DataKey;
 use iobackend::IoBackend;
 use kernel::{Durability, Effects, Kernel};
 use log::format::segment::Base;
@@ -23,12 +24,52 @@ use log::{Leave, Log, LogError, LogFailure, LogStats};
 use planted::Bug;
 use spsc::{ByteConsumer, ByteProducer, Consumer, Producer};
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What comes to a shard other than requests.
 #[derive(Debug)]
 pub enum Control {
     /// A client attaches.
     Attach(Box<ShardPort>),
+    /// A tenant's data key. It is there before any request that came after this message.
+    AddKey {
+        /// The tenant's id.
+        tenant: u64,
+        /// The key's number in the tenant.
+        key_id: u32,
+        /// The key.
+        key: DataKey,
+    },
+    /// A data key is to be destroyed: every copy and every cipher made of it goes.
+    ForgetKey {
+        /// The tenant's id.
+        tenant: u64,
+        /// The key's number in the tenant.
+        key_id: u32,
+        /// Counted down when the shard has forgotten it, or is no more.
+        done: Countdown,
+    },
+}
+
+/// Counts down when it is dropped, wherever that is: who waits for all of several shards to have dropped theirs, waits for zero.
+#[derive(Debug)]
+pub struct Countdown(Arc<AtomicUsize>);
+
+impl Countdown {
+    /// One more to be waited for.
+    #[must_use]
+    pub fn of(outstanding: &Arc<AtomicUsize>) -> Countdown {
+        outstanding.fetch_add(1, Ordering::Relaxed);
+        Countdown(Arc::clone(outstanding))
+    }
+}
+
+impl Drop for Countdown {
+    fn drop(&mut self) {
+        // Release: who reads zero sees that what was to be forgotten is gone.
+        self.0.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// What a turn did, for whoever decides what to do until the next one.
@@ -48,6 +89,12 @@ pub struct Progress {
 /// Messages to the shard. Those that it did not take go when it goes, or when it never comes: their clients must learn of it.
 #[derive(Debug)]
 pub struct Inbox(Consumer<Control>);
+
+impl Inbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 impl From<Consumer<Control>> for Inbox {
     fn from(messages: Consumer<Control>) -> Inbox {
@@ -143,7 +190,7 @@ impl Client {
 pub struct Shard<B> {
     pub(crate) kernel: Kernel,
     pub(crate) log: Log<B>,
-    inbox: Inbox,
+    pub(crate) inbox: Inbox,
     pub(crate) ports: Vec<Option<Attached>>,
     attached: usize,
     /// Answers that all clients together may be owed.
@@ -212,7 +259,7 @@ impl<B: IoBackend> Shard<B> {
     /// One round of the six steps.
     pub fn turn(&mut self, now: u64) -> Progress {
         self.log.stages().turn();
-        self.attach();
+        self.take_messages();
         let drained = self.drain(now);
         self.grouping.drained(drained.requests, drained.rings_empty, now);
         let open_bytes = self.log.open_bytes();
@@ -331,33 +378,45 @@ impl<B: IoBackend> Shard<B> {
         Ok((closed?, stats))
     }
 
-    fn attach(&mut self) {
-        if self.inbox.0.is_empty() {
-            return;
+    /// Takes the messages that wait.
+    #[inline]
+    fn take_messages(&mut self) {
+        if !self.inbox.0.is_empty() {
+            self.take_waiting_messages();
         }
-        self.attach_waiting();
     }
 
     #[cold]
-    fn attach_waiting(&mut self) {
-        while let Some(Control::Attach(port)) = self.inbox.0.pop() {
-            if self.attached == PORTS_MAX || self.places + port.replies.capacity() > PLACES_MAX {
-                // Dropped: the client finds its port gone, and reports that the shard took no more clients.
-                continue;
+    fn take_waiting_messages(&mut self) {
+        while let Some(message) = self.inbox.0.pop() {
+            match message {
+                Control::Attach(port) => self.attach(*port),
+                Control::AddKey { tenant, key_id, key } => self.log.add_key(tenant, key_id, key),
+                Control::ForgetKey { tenant, key_id, done } => {
+                    self.log.forget_key(tenant, key_id);
+                    drop(done);
+                }
             }
-            self.places += port.replies.capacity();
-            self.pending.reserve(self.places - self.pending.len());
-            self.pending_written.reserve(self.places - self.pending_written.len());
-            let at = self.ports.iter().position(Option::is_none).unwrap_or(self.ports.len());
-            let attached = Some(Attached::new(*port, at));
-            match self.ports.get_mut(at) {
-                Some(place) => *place = attached,
-                None => self.ports.push(attached),
-            }
-            self.attached += 1;
-            if planted::is(Bug::HandoverDropped) {
-                let _dropped = self.inbox.0.pop();
-            }
+        }
+    }
+
+    fn attach(&mut self, port: ShardPort) {
+        if self.attached == PORTS_MAX || self.places + port.replies.capacity() > PLACES_MAX {
+            // Dropped: the client finds its port gone, and reports that the shard took no more clients.
+            return;
+        }
+        self.places += port.replies.capacity();
+        self.pending.reserve(self.places - self.pending.len());
+        self.pending_written.reserve(self.places - self.pending_written.len());
+        let at = self.ports.iter().position(Option::is_none).unwrap_or(self.ports.len());
+        let attached = Some(Attached::new(port, at));
+        match self.ports.get_mut(at) {
+            Some(place) => *place = attached,
+            None => self.ports.push(attached),
+        }
+        self.attached += 1;
+        if planted::is(Bug::HandoverDropped) {
+            let _dropped = self.inbox.0.pop();
         }
     }
 

@@ -3,6 +3,7 @@
 //! A request lies in the client's byte ring as a fixed header and a body, and is used where it lies. All integers
 //! are little-endian. Both ends are of one build, but the shard takes nothing for granted: what does not decode is refused.
 
+use crate::limits::RECORD_OVERHEAD_BYTES_MAX;
 use iobackend::IoError;
 use kernel::{Command, Durability, Level, Malformed, NAME_BYTES_MAX, NewKey, Records, Refusal, StreamId, TenantId};
 use log::SegmentId;
@@ -489,7 +490,7 @@ fn name(body: &[u8]) -> Result<&str, Refusal> {
 /// Bytes that an append's records take in the log at the most: a record's padding is at most 7 bytes.
 #[inline]
 pub(crate) fn append_bytes(records: &Records<'_>) -> usize {
-    records.bytes() as usize + records.count() as usize * (RECORD_HEADER_BYTES + 7)
+    records.bytes() as usize + records.count() as usize * RECORD_OVERHEAD_BYTES_MAX
 }
 
 /// Bytes that the records of any other command take in the log at the most. `None` if it only reads.
@@ -622,6 +623,11 @@ pub enum Failure {
         /// What the system said.
         error: IoError,
     },
+    /// The records are sealed, or are to be, with a key that the engine was not given.
+    NoKey {
+        /// The key's number in the tenant.
+        key_id: u32,
+    },
 }
 
 impl std::fmt::Display for Failure {
@@ -642,6 +648,9 @@ impl std::fmt::Display for Failure {
                 "offset {offset} is damaged ({segment} at byte {byte}): run `diatreme verify`, and restore it from a backup"
             ),
             Failure::ReadFailed { segment, error } => write!(f, "cannot read {segment}: {error}"),
+            Failure::NoKey { key_id } => {
+                write!(f, "data key {key_id} of the tenant is not there: open the directory with its key store")
+            }
         }
     }
 }

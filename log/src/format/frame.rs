@@ -18,10 +18,11 @@ pub const RECORD_HASHED_FROM: usize = 2;
 const MAGIC: &[u8; 4] = b"DtFr";
 const FLAG_MARK: u16 = 1;
 /// Set in a record whose payload is ciphertext, followed by its tag.
-const FLAG_SEALED: u8 = 1;
-const TAG_BYTES: usize = 16;
+pub(crate) const FLAG_SEALED: u8 = 1;
+/// Bytes of the tag behind the ciphertext of a sealed record.
+pub const TAG_BYTES: usize = crypto::seal::TAG_BYTES;
 
-/// Bytes that a record takes in a frame, padding included.
+/// Bytes that a record takes in a frame, padding included; `payload` counts the tag of a sealed one.
 #[inline]
 #[must_use]
 pub const fn record_bytes(payload: usize) -> usize {
@@ -306,6 +307,14 @@ pub struct Record<'a> {
     pub hashed: &'a [u8],
 }
 
+impl Record<'_> {
+    /// Whether the payload is ciphertext.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.header.flags & FLAG_SEALED != 0
+    }
+}
+
 /// Walks over a frame's records; a record that does not fit the frame ends the walk with [`Fault::Shape`].
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
@@ -320,6 +329,11 @@ impl<'a> Records<'a> {
     #[must_use]
     pub fn from(self, at: u32) -> Records<'a> {
         Records { at: at as usize, left: u32::MAX, ..self }
+    }
+
+    /// Where in the frame the next record begins.
+    pub(crate) fn position(&self) -> usize {
+        self.at
     }
 }
 

@@ -114,6 +114,8 @@ pub enum Fault {
     Order,
     /// A record's chain does not lead from the table's link before to its link after.
     Chain,
+    /// A sealed record does not open, or one that should be sealed is not. Which of the causes it is, is not told apart.
+    Seal,
 }
 
 impl std::fmt::Display for Fault {
@@ -133,6 +135,7 @@ impl std::fmt::Display for Fault {
             Fault::Misplaced => "written for another place",
             Fault::Order => "does not follow the frame before it",
             Fault::Chain => "chain link mismatch",
+            Fault::Seal => "the seal does not open",
         })
     }
 }

@@ -157,6 +157,7 @@ impl Adoption {
         let segment = Arc::new(SealedSegment {
             id: outline.id,
             incarnation: footer.header.incarnation,
+            salt: outline.header.ok().map(|header| header.salt),
             end: footer.header.position,
             index: footer.index.clone().into_boxed_slice(),
         });

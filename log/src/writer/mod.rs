@@ -25,6 +25,7 @@ use crate::format::BLOCK_BYTES;
 use crate::format::frame::{FrameHeader, RecordHeader, frame_bytes};
 use crate::format::segment::{Base, SegmentId};
 use crate::index::SealedSegment;
+use crate::keyring::Keyring;
 use crate::limits::{
     FILE_SLOTS, FRAME_BYTES_MAX, FRAMES_IN_FLIGHT, IO_DEPTH, QUIET_NS, SEALING_MAX, SEGMENT_BYTES_FIRST,
 };
@@ -35,6 +36,7 @@ use crate::seal::{Listed, Sealing};
 use crate::stream::{ActiveRun, Stream, StreamStart};
 use crate::timing::{FrameStages, StageStats, Stages};
 use crate::wish::{Leave, Stake, Wish};
+use crypto::secret::DataKey;
 use iobackend::{Buffer, Completion, IoBackend, IoError, Op, OpKind};
 use planted::Bug;
 use std::collections::VecDeque;
@@ -73,6 +75,7 @@ pub struct Log<B> {
     completions: Vec<Completion>,
     pub(crate) files: Files,
     pub(crate) streams: Vec<Stream>,
+    pub(crate) keyring: Keyring,
     pub(crate) active: Active,
     next: Preparation,
     sealing: VecDeque<Sealing>,
@@ -165,6 +168,7 @@ impl<B: IoBackend> Log<B> {
             completions,
             files,
             streams: Vec::new(),
+            keyring: Keyring::default(),
             sealing: VecDeque::with_capacity(SEALING_MAX),
             seal_buffers: seals,
             spare_list: Vec::with_capacity(1024),
@@ -282,8 +286,10 @@ impl<B: IoBackend> Log<B> {
 
     /// Appends a record to the open frame.
     ///
+    /// With a key id in its header it is sealed.
+    ///
     /// # Panics
-    /// If no [`room`](Self::room) was made for it.
+    /// If no [`room`](Self::room) was made for it, or it is to be sealed and the log was not [asked](Self::can_seal) for the key.
     #[inline]
     pub fn append(&mut self, index: u32, header: RecordHeader, payload: &[u8]) {
         let open = self.open.as_mut().expect("room was made");
@@ -299,7 +305,41 @@ impl<B: IoBackend> Log<B> {
             };
             self.active.listed.push(Listed { index, entry: None });
         }
-        open.push(index, &mut self.streams, header, payload);
+        let cipher = match header.key_id {
+            0 => None,
+            _ => Some(self.keyring.sealer(self.streams[index as usize].key_place, &self.active.header)),
+        };
+        open.push(index, &mut self.streams, header, payload, cipher);
+    }
+
+    /// Takes a tenant's data key, to seal with it and to open what was sealed with it.
+    pub fn add_key(&mut self, tenant: u64, key_id: u32, key: DataKey) {
+        self.keyring.add(tenant, key_id, key);
+    }
+
+    /// Drops a data key, and every cipher made of it. What lies opened in a read's buffer stays until the read is
+    /// [finished](Self::finish_read), which wipes it.
+    pub fn forget_key(&mut self, tenant: u64, key_id: u32) {
+        self.keyring.forget(tenant, key_id);
+    }
+
+    /// Whether records of a stream can be sealed with a key; with key id 0 they are not sealed.
+    #[inline]
+    pub fn can_seal(&mut self, index: u32, key_id: u32) -> bool {
+        let stream = &self.streams[index as usize];
+        key_id == 0
+            || stream.key_id == key_id && self.keyring.holds(stream.key_place)
+            || self.take_up_key(index, key_id)
+    }
+
+    #[cold]
+    fn take_up_key(&mut self, index: u32, key_id: u32) -> bool {
+        let stream = &mut self.streams[index as usize];
+        let place = self.keyring.place(stream.tenant, key_id);
+        if let Some(place) = place {
+            (stream.key_id, stream.key_place) = (key_id, place);
+        }
+        place.is_some()
     }
 
     /// Says what the newest `records` of the open frame ask for. Those of which nothing is said ask for a flush.

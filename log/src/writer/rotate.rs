@@ -89,6 +89,7 @@ impl<B: IoBackend> Log<B> {
         let segment = Arc::new(SealedSegment {
             id: old.header.id,
             incarnation: old.header.incarnation,
+            salt: Some(old.header.salt),
             end: old.cursor,
             index: old.index.into_boxed_slice(),
         });

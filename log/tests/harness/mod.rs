@@ -5,7 +5,7 @@
 pub mod matrix;
 pub mod memory;
 
-use diatreme_log::format::frame::{RecordHeader, record_bytes};
+use diatreme_log::format::frame::{RecordHeader, TAG_BYTES, record_bytes};
 use diatreme_log::format::manifest::Manifest;
 use diatreme_log::format::segment::{Base, log_directory};
 use diatreme_log::limits::{ARENA_BYTES, SEGMENT_BYTES_MIN};
@@ -177,6 +177,8 @@ pub struct Session<B: IoBackend> {
     pub now: u64,
     /// What each record asks for, if it is not a flush.
     pub wish: Option<Wish>,
+    /// The key that data is sealed with; 0: none. The log was given it.
+    pub key_id: u32,
 }
 
 /// Recovers and begins a new incarnation. The streams that recovery found are told to the log in order of their keys.
@@ -208,7 +210,7 @@ pub fn try_open<P: Place>(place: &P, model: &Model, mut config: LogConfig) -> Re
         numbers.insert(*key, number as u32);
     }
     recovered.streams.extend(streams);
-    Ok(Session { log, model: model.clone(), recovered, numbers, now, wish: None })
+    Ok(Session { log, model: model.clone(), recovered, numbers, now, wish: None, key_id: 0 })
 }
 
 pub fn open<P: Place>(place: &P, model: &Model) -> Session<P::Backend> {
@@ -246,7 +248,9 @@ impl<B: IoBackend> Session<B> {
 
     pub fn try_append(&mut self, key: Key, kind: u8, payload: &[u8]) -> Room {
         let number = self.number(key);
-        let room = self.room(record_bytes(payload.len()), 1);
+        let key_id = if kind == 1 { self.key_id } else { 0 };
+        let tag_bytes = if key_id == 0 { 0 } else { TAG_BYTES };
+        let room = self.room(record_bytes(payload.len() + tag_bytes), 1);
         if room != Room::Ready {
             return room;
         }
@@ -260,11 +264,12 @@ impl<B: IoBackend> Session<B> {
             offset: sent.len() as u64,
             position: *position,
             timestamp: self.now,
-            key_id: 0,
+            key_id,
         };
         *position += 1;
         let told = Told { kind, position: header.position, timestamp: header.timestamp, payload: payload.to_vec() };
         sent.push(Sent { told, sequence: self.log.sequence() });
+        assert!(self.log.can_seal(number, key_id), "key {key_id} of tenant {}", key.0);
         self.log.append(number, header, payload);
         if let Some(wish) = self.wish {
             self.log.wish(1, wish, self.now);
@@ -415,7 +420,20 @@ pub fn read<B: IoBackend>(
     records_max: u32,
     now: &mut u64,
 ) -> Result<Vec<(u64, Told)>, ReadError> {
-    log.read(ReadRequest { ticket: from, index, from, records_max, bytes_max: 1 << 20, record_overhead: 16 });
+    read_sealed(log, index, from, records_max, u64::MAX, now)
+}
+
+/// Reads from a stream whose records from the position `sealed_from` on are sealed.
+pub fn read_sealed<B: IoBackend>(
+    log: &mut Log<B>,
+    index: u32,
+    from: u64,
+    records_max: u32,
+    sealed_from: u64,
+    now: &mut u64,
+) -> Result<Vec<(u64, Told)>, ReadError> {
+    let (bytes_max, record_overhead) = (1 << 20, 16);
+    log.read(ReadRequest { ticket: from, index, from, records_max, bytes_max, record_overhead, sealed_from });
     loop {
         if let Some(ready) = log.ready_read() {
             let place = ready.place;
