@@ -286,11 +286,15 @@ fn read_command(words: &[String]) -> Result<MasterKey, SourceFault> {
         .spawn()
         .map_err(unreadable("start"))?;
     let mut text = Zeroizing::new([0; MASTER_TEXT_BYTES_MAX + 1]);
-    // The pipe closes here: a program that prints on gets an error, and does not wait for us for ever.
     let read = child.stdout.take().map_or(Ok(0), |mut pipe| fill(&mut pipe, &mut text[..]));
+    let too_long = matches!(read, Ok(length) if length > MASTER_TEXT_BYTES_MAX);
+    if too_long {
+        // It may print for ever, and not mind that nobody reads.
+        let _it_may_have_ended = child.kill();
+    }
     let status = child.wait().map_err(unreadable("wait for"))?;
     let length = read.map_err(unreadable("read from"))?;
-    if length > MASTER_TEXT_BYTES_MAX {
+    if too_long {
         return Err(SourceFault::Length { found: length as u64 });
     }
     if !status.success() {
@@ -317,6 +321,10 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 fn parse(given: &[u8], raw: bool) -> Result<MasterKey, SourceFault> {
     let text = given.strip_suffix(b"\n").unwrap_or(given);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
+    // An erasure leaves as many as there were.
+    if !given.is_empty() && given.iter().all(|&byte| byte == 0) {
+        return Err(SourceFault::Zero);
+    }
     let mut key = Zeroizing::new([0; SECRET_BYTES]);
     match (text.len(), given.len()) {
         (DIGITS, _) => {
@@ -335,13 +343,8 @@ fn parse(given: &[u8], raw: bool) -> Result<MasterKey, SourceFault> {
 }
 
 fn digit(character: u8) -> Result<u8, SourceFault> {
-    // Zeros where digits should be are a file that was overwritten.
     let value = char::from(character).to_digit(16);
-    value.and_then(|value| u8::try_from(value).ok()).ok_or(if character == 0 {
-        SourceFault::Zero
-    } else {
-        SourceFault::NotHex
-    })
+    value.and_then(|value| u8::try_from(value).ok()).ok_or(SourceFault::NotHex)
 }
 
 fn is_digits(text: &[u8]) -> bool {

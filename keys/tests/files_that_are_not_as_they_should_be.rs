@@ -20,10 +20,13 @@ fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
 /// Tries the file `name` with other bytes in it: the store, and what was signed.
 fn with_bytes(place: &Place, name: &str, bytes: &[u8]) -> Result<(), Error> {
     let path = place.store().join(name);
-    let good = fs::read(&path).unwrap();
+    let aside = place.path("aside");
+    // Renamed, not written over: some file systems flush a file that is cut and written again.
+    fs::rename(&path, &aside).unwrap();
     fs::write(&path, bytes).unwrap();
     let tried = place.open().and_then(|mut store| store.signed_state().map(drop));
-    fs::write(&path, good).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
     tried
 }
 
