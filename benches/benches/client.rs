@@ -37,7 +37,7 @@ fn pipeline(client: &mut Client, stream: &StreamRef, count: u64) -> Duration {
 
 fn round_trip(criterion: &mut Criterion) {
     let root = directory(env!("CARGO_TARGET_TMPDIR"));
-    let engine = Engine::builder(root.path()).shards(1).open().unwrap_or_else(|error| panic!("{error}"));
+    let engine = Engine::builder(root.path()).unencrypted().shards(1).open().unwrap_or_else(|error| panic!("{error}"));
     let mut client = engine.client();
     let stream = client.ensure_stream("tenant", "stream").unwrap_or_else(|error| panic!("{error}"));
     let mut group = criterion.benchmark_group("client");

@@ -115,6 +115,14 @@ impl<K: Kind> Secret<K> {
         Ok(secret)
     }
 
+    /// The same secret once more, for another owner.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let mut secret = Self { slot: Slot::take(), kind: PhantomData };
+        secret.slot.bytes_mut().copy_from_slice(self.expose());
+        secret
+    }
+
     /// The bytes themselves. Whoever copies them has to wipe the copy.
     #[must_use]
     pub fn expose(&self) -> &[u8; SECRET_BYTES] {

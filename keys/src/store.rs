@@ -62,6 +62,9 @@ pub struct KeyInfo<'a> {
 }
 
 impl KeyStore {
+    /// The stream of a key that is for a stream which has no number yet.
+    pub const UNASSIGNED: u32 = u32::MAX;
+
     /// Makes a store, with its directory, for an engine. The master key has to be there.
     ///
     /// # Errors
@@ -83,6 +86,12 @@ impl KeyStore {
         std::fs::metadata(&path).map_err(|error| not_read(&path, ReadError::Io(error)))?;
         let lock = Lock::hold(directory)?;
         Self::open_with(Arc::new(Disk), lock, directory, engine, master.clone())
+    }
+
+    /// Whether a directory holds a store, or what looks like one.
+    #[must_use]
+    pub fn is_there(directory: &Path) -> bool {
+        directory.join(KEYS_FILE).exists()
     }
 
     /// Whose store a directory is, as far as can be seen without a key.
@@ -236,6 +245,21 @@ impl KeyStore {
         let given = made.iter().map(|(name, _)| (name.1, self.opened.contents.entries[name].commitment)).collect();
         self.opened.data.extend(made);
         Ok(given)
+    }
+
+    /// Says which stream a key is for that was made for [`UNASSIGNED`](Self::UNASSIGNED): its tenant gives a stream its number
+    /// only with its creation, which names the key.
+    ///
+    /// # Errors
+    /// If there is no such key, it is another stream's or the tenant's, or the store cannot be written.
+    pub fn assign(&mut self, tenant: u64, key_id: u32, stream: u32) -> Result<(), Error> {
+        let mut next = self.opened.contents.clone();
+        match next.entries.get_mut(&(tenant, key_id)) {
+            Some(entry) if entry.stream == Self::UNASSIGNED => entry.stream = stream,
+            Some(entry) if entry.stream == stream => return self.whole(),
+            _ => return Err(Error::NotThere { tenant, key_id }),
+        }
+        self.commit(next, None)
     }
 
     /// Marks a key as one that seals nothing new. It stays, for what was sealed with it.

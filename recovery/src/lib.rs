@@ -22,6 +22,6 @@ mod report;
 
 pub use distribute::ShardState;
 pub use error::Error;
-pub use open::{Opened, Opening, close, open, overrides};
+pub use open::{Opened, Opening, close, engine_of, open, overrides};
 pub use place::{Cold, Place};
 pub use report::{Progress, RecoveryReport};

@@ -49,6 +49,16 @@ pub struct Opened {
     pub report: RecoveryReport,
 }
 
+/// The engine id of a directory, if it has a manifest. Changes nothing.
+///
+/// # Errors
+/// What the system refuses.
+pub fn engine_of<P: Place>(place: &P) -> Result<Option<[u8; 16]>, Error> {
+    let mut cold = place.cold()?;
+    let read = log::read_manifest(&mut cold.backend, &mut cold.buffer)?;
+    Ok(read.manifest.map(|manifest| manifest.engine))
+}
+
 /// Opens a directory: recovers its logs, cuts what was torn, seals what was whole, and writes the manifest. Nobody else may have
 /// it open.
 ///

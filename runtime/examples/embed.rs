@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 pub(crate) fn embed(directory: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
-    let engine = Engine::builder(directory).shards(1).open()?;
+    let engine = Engine::builder(directory).unencrypted().shards(1).open()?;
     let mut client = engine.client();
     let stream = client.ensure_stream("acme", "audit")?;
     let appended = client.append(&stream, b"user 7 logged in")?;

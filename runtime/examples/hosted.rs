@@ -29,7 +29,7 @@ fn main() -> Result<(), Failure> {
 }
 
 pub(crate) fn host(directory: &std::path::Path) -> Result<(), Failure> {
-    let (engine, mut seats) = Engine::builder(directory).shards(1).open_hosted()?;
+    let (engine, mut seats) = Engine::builder(directory).unencrypted().shards(1).open_hosted()?;
     let seat = seats.pop().ok_or("an engine of one shard has one seat")?;
     let (requests, incoming) = mpsc::channel();
     let inside = engine.client();

@@ -1,10 +1,12 @@
 //! What an engine is to be.
 
+use crate::encryption::Encryption;
 use crate::engine::Engine;
 use crate::hosted::ShardSeat;
 use crate::{OpenError, cores};
 use iobackend::{DurableWrite, Mode};
 use kernel::{Durability, Limits, TenantId};
+use keys::MasterSource;
 use log::LogConfig;
 use log::format::manifest::LOGS_MAX;
 use log::limits::SEGMENT_BYTES_DEFAULT;
@@ -57,6 +59,7 @@ pub struct Builder {
     /// Tenants placed by hand, or no more, in the order in which it was said.
     pub(crate) places: Vec<(TenantId, Option<u16>)>,
     pub(crate) at_least: u64,
+    pub(crate) encryption: Encryption,
     pub(crate) watch: Option<Watch>,
 }
 
@@ -85,8 +88,26 @@ impl Builder {
             record_bytes_max: kernel::Limits::default().record_bytes_max,
             places: Vec::new(),
             at_least: 0,
+            encryption: Encryption::Unsaid,
             watch: None,
         }
+    }
+
+    /// Seals the records of the tenants that are made from now on, each with keys of its own, and opens what is sealed. `store` is the
+    /// directory of the key store, made with the data directory; it belongs beside it, and not into its backups. `master` says where
+    /// the master key is, which opens the store.
+    #[must_use]
+    pub fn keys(mut self, store: impl Into<PathBuf>, master: MasterSource) -> Builder {
+        self.encryption = Encryption::Keys { store: store.into(), master };
+        self
+    }
+
+    /// Leaves the records of new tenants in the clear. Tenants with keys cannot be read or appended to. An engine opens only if
+    /// this is said, or [`keys`](Self::keys).
+    #[must_use]
+    pub fn unencrypted(mut self) -> Builder {
+        self.encryption = Encryption::Off;
+        self
     }
 
     /// How many shards. Without this: as many as CPUs that this process may run on, less one for the clients, at least one.
@@ -214,6 +235,7 @@ impl Builder {
             ));
         }
         self.log_config(0, [0; 16], [0; 16]).check().map_err(OpenError::Config)?;
+        self.encryption.check()?;
         self.durability.check().map_err(|fault| OpenError::Config(fault.to_string()))?;
         if let Cores::List(list) = &self.cores
             && list.is_empty()

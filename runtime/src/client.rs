@@ -8,7 +8,7 @@
 use crate::engine::Shared;
 use crate::wait::{Bell, Patience};
 use crate::{CallError, OpenError};
-use kernel::{Durability, Encryption, Level, Listing, NewKey, StreamId, TenantId};
+use kernel::{Durability, Encryption, Level, Listing, StreamId, TenantId};
 use router::Placement;
 use shard::wire::{Done, ReadRecord, ReadRecords, Reply, Request};
 use shard::{ClientPort, Control};
@@ -183,38 +183,13 @@ impl Client {
         Client { shared, placement, ports, window, bell: Bell::new(), next_token: 1, kept: VecDeque::new() }
     }
 
-    /// Makes a tenant.
-    ///
-    /// # Errors
-    /// If the name is taken or cannot be one, and as any call: see [`CallError`].
-    pub fn create_tenant(&mut self, name: &str) -> Result<TenantId, CallError> {
-        self.create_tenant_with_key(name, None)
-    }
-
-    /// Makes a tenant, encrypted if there is a key.
-    pub(crate) fn create_tenant_with_key(&mut self, name: &str, key: Option<NewKey>) -> Result<TenantId, CallError> {
-        let tenant = TenantId::of_name(name);
-        self.call(tenant, &Request::CreateTenant { name, key })?;
-        Ok(tenant)
-    }
-
     /// Makes a stream.
     ///
     /// # Errors
     /// If there is no such tenant, or the name is taken or cannot be one.
     pub fn create_stream(&mut self, tenant: &str, name: &str) -> Result<StreamRef, CallError> {
-        self.create_stream_with_key(tenant, name, None)
-    }
-
-    /// Makes a stream, with a key of its own if there is one.
-    pub(crate) fn create_stream_with_key(
-        &mut self,
-        tenant: &str,
-        name: &str,
-        key: Option<NewKey>,
-    ) -> Result<StreamRef, CallError> {
         let id = TenantId::of_name(tenant);
-        let stream = match self.call(id, &Request::CreateStream { tenant, name, key })?.0 {
+        let stream = match self.call(id, &Request::CreateStream { tenant, name, key: None })?.0 {
             Done::StreamCreated { stream } => stream,
             other => unreachable!("{other:?} to the creation of a stream"),
         };
@@ -234,7 +209,19 @@ impl Client {
         Ok(self.stream_ref(id, stream))
     }
 
-    fn stream_ref(&self, tenant: TenantId, stream: StreamId) -> StreamRef {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn shards(&self) -> u16 {
+        self.placement.shards()
+    }
+
+    pub(crate) fn shard_of_tenant(&self, tenant: TenantId) -> u16 {
+        self.placement.shard_of(tenant.0)
+    }
+
+    pub(crate) fn stream_ref(&self, tenant: TenantId, stream: StreamId) -> StreamRef {
         StreamRef { tenant, stream, shard: self.placement.shard_of(tenant.0), placed: self.placement.version() }
     }
 
@@ -252,25 +239,6 @@ impl Client {
     pub fn set_durability(&mut self, tenant: &str, durability: Durability) -> Result<(), CallError> {
         let id = TenantId::of_name(tenant);
         self.call(id, &Request::SetDurability { tenant, durability }).map(|_| ())
-    }
-
-    /// Seals a tenant's data, or that of a stream with a key of its own, with another key from here on.
-    #[allow(dead_code, reason = "the public calls, which draw keys, stand on it")]
-    pub(crate) fn introduce_key(
-        &mut self,
-        tenant: &str,
-        stream: Option<StreamId>,
-        key: NewKey,
-    ) -> Result<(), CallError> {
-        let id = TenantId::of_name(tenant);
-        self.call(id, &Request::IntroduceKey { tenant, stream, key }).map(|_| ())
-    }
-
-    /// Has the data of a tenant, or of a stream with a key of its own, served no more. Its key is still to be destroyed.
-    #[allow(dead_code, reason = "the public calls, which destroy keys, stand on it")]
-    pub(crate) fn erase(&mut self, tenant: &str, stream: Option<StreamId>) -> Result<(), CallError> {
-        let id = TenantId::of_name(tenant);
-        self.call(id, &Request::Erase { tenant, stream }).map(|_| ())
     }
 
     /// Appends a record and waits until it is as durable as its tenant's policy promises.
@@ -599,7 +567,7 @@ impl Client {
         }
     }
 
-    fn call(&mut self, tenant: TenantId, request: &Request<'_>) -> Result<(Done, Vec<u8>), CallError> {
+    pub(crate) fn call(&mut self, tenant: TenantId, request: &Request<'_>) -> Result<(Done, Vec<u8>), CallError> {
         self.call_shard(self.placement.shard_of(tenant.0), request)
     }
 

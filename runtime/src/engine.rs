@@ -2,6 +2,7 @@
 
 use crate::builder::{Builder, Cores};
 use crate::client::Client;
+use crate::encryption::{self, EngineKeys, Given, KeyReport};
 use crate::hosted::ShardSeat;
 use crate::lock::DirectoryLock;
 use crate::place::Root;
@@ -84,6 +85,8 @@ fn make_directory(root: &Path) -> std::io::Result<()> {
 pub(crate) struct Shared {
     pub(crate) router: Mutex<Router<Control>>,
     pub(crate) placement: Arc<Placement>,
+    /// `None` without encryption. Taken by calls that make or destroy keys, never by a shard.
+    pub(crate) keys: Option<Mutex<EngineKeys>>,
     commons: Vec<Arc<Common>>,
 }
 
@@ -116,6 +119,8 @@ pub struct StartReport {
     pub recovery: RecoveryReport,
     /// How long it took to find that out, and to cut and seal what a crash had left.
     pub recovery_time: Duration,
+    /// What was found about keys.
+    pub keys: KeyReport,
     /// One line for each shard; none for those that live with a host, which gets it from the shard.
     pub shards: Vec<ShardReport>,
 }
@@ -148,15 +153,28 @@ impl Engine {
         let layout = settings.layout();
         let shards = layout.len() as u16;
         let opening = settings.opening(shards);
+        let place = Root::new(root, &lock);
+        let engine = recovery::engine_of(&place).map_err(OpenError::of(root))?;
+        // Before anything is touched: with a wrong master key nothing is.
+        let store = settings.encryption.open(engine)?;
         let since = Instant::now();
-        let opened = recovery::open(&Root::new(root, &lock), &opening).map_err(OpenError::of(root))?;
+        let opened = recovery::open(&place, &opening).map_err(OpenError::of(root))?;
         let recovery_time = since.elapsed();
         let Opened { manifest, placement, incarnation, shards, report } = opened;
+        let kernels = || shards.iter().map(|(state, _)| &state.kernel);
+        let store = match store {
+            Some(store) => Some(store),
+            None => settings.encryption.create(&manifest.engine, kernels())?,
+        };
+        let mut keys = KeyReport::new(&settings.encryption);
+        let given = kernels().map(|kernel| encryption::given(kernel, store.as_ref(), &mut keys));
+        let given = given.collect::<Result<Vec<_>, _>>()?;
+        let store = store.map(|store| EngineKeys::new(store, kernels()).map(Mutex::new)).transpose()?;
         let placement = Arc::new(placement);
         let log_config = |log: u16| settings.log_config(log, manifest.engine, incarnation);
         let mut starting = Starting::new(settings, &layout, Arc::clone(&lock), seats.is_some());
-        for (at, (state, log_start)) in shards.into_iter().enumerate() {
-            let start = starting.prepare(log_config(at as u16), log_start, state);
+        for (at, ((state, log_start), given)) in shards.into_iter().zip(given).enumerate() {
+            let start = starting.prepare(log_config(at as u16), log_start, state, given);
             match &mut seats {
                 Some(seats) => {
                     let (seat, ended) = ShardSeat::new(start);
@@ -171,8 +189,8 @@ impl Engine {
         let inboxes = std::mem::take(&mut starting.inboxes);
         let reports = std::mem::take(&mut starting.reports);
         let router = Mutex::new(Router::new(&placement, inboxes));
-        let shared = Arc::new(Shared { router, placement, commons });
-        let report = StartReport { recovery: report, recovery_time, shards: reports };
+        let shared = Arc::new(Shared { router, placement, keys: store, commons });
+        let report = StartReport { recovery: report, recovery_time, keys, shards: reports };
         Ok(Engine { shared, ends, manifest, root: root.clone(), report, lock })
     }
 
@@ -300,7 +318,13 @@ impl<'a> Starting<'a> {
     }
 
     /// Everything that the next shard needs, wherever it is to live.
-    fn prepare(&mut self, log: LogConfig, log_start: log::LogStart, state: recovery::ShardState) -> Start {
+    fn prepare(
+        &mut self,
+        log: LogConfig,
+        log_start: log::LogStart,
+        state: recovery::ShardState,
+        keys: Given,
+    ) -> Start {
         let at = self.commons.len();
         let cpu = self.layout[at];
         let shared_cpu = cores::available().len() < 2
@@ -312,7 +336,7 @@ impl<'a> Starting<'a> {
         self.inboxes.push((tx, Arc::clone(&bell)));
         let (backend, waiting) = (self.backend(), self.settings.waiting);
         let durability = self.settings.durability;
-        let plan = Plan { shard: at as u16, cpu, backend, log, log_start, state, durability };
+        let plan = Plan { shard: at as u16, cpu, backend, log, log_start, state, keys, durability };
         let (door, lock) = (Door(common), Arc::clone(&self.lock));
         Start { door, inbox: rx.into(), bell, shared_cpu, waiting, plan, lock }
     }
@@ -418,7 +442,7 @@ mod tests {
     #[test]
     fn clients_of_a_shard_that_panics_while_it_takes_requests_do_not_think_they_were_refused() {
         let root = tempfile::tempdir().unwrap();
-        let engine = Engine::builder(root.path()).shards(1).cores(Cores::Unpinned).segment_bytes(4 << 20);
+        let engine = Engine::builder(root.path()).unencrypted().shards(1).cores(Cores::Unpinned).segment_bytes(4 << 20);
         let engine = engine.open().unwrap();
         let mut client = engine.client();
         let stream = client.ensure_stream("a", "events").unwrap();
@@ -462,7 +486,7 @@ mod tests {
     #[test]
     fn clients_of_a_shard_that_panics_are_told_and_the_others_go_on() {
         let root = tempfile::tempdir().unwrap();
-        let engine = Engine::builder(root.path()).shards(2).cores(Cores::Unpinned).place("dead", 0).place("well", 1);
+        let engine = Engine::builder(root.path()).unencrypted().shards(2).cores(Cores::Unpinned).place("dead", 0).place("well", 1);
         let engine = engine.segment_bytes(4 << 20).open().unwrap();
         let mut client = engine.client();
         let dead = client.ensure_stream("dead", "events").unwrap();
@@ -499,7 +523,7 @@ mod tests {
         assert_eq!(client.in_flight(), 0);
         assert!(matches!(engine.close(), Err(OpenError::ShardPanicked { shard: 0 })));
 
-        let engine = Engine::builder(root.path()).shards(2).cores(Cores::Unpinned).open().unwrap();
+        let engine = Engine::builder(root.path()).unencrypted().shards(2).cores(Cores::Unpinned).open().unwrap();
         assert!(!engine.report().recovery.clean);
         assert_eq!(engine.client().head(&well).unwrap().next, 2);
         assert!(engine.client().append(&dead, b"again").is_ok());

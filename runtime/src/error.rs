@@ -1,5 +1,6 @@
 //! Why an engine does not open or close, and why a call comes to nothing.
 
+use kernel::TenantId;
 use log::LogError;
 use shard::wire::Failure;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,31 @@ pub enum OpenError {
         found: u64,
         /// The generation that was asked for.
         at_least: u64,
+    },
+    /// The key store, or the master key.
+    Keys(keys::Error),
+    /// The key store is another engine's than that of the data directory, which is new, or has no manifest.
+    ForeignKeys {
+        /// The key store's directory.
+        store: PathBuf,
+        /// The engine that it belongs to.
+        engine: [u8; 16],
+    },
+    /// The data directory needs keys, and there is no key store.
+    KeysMissing {
+        /// Where it was looked for.
+        store: PathBuf,
+        /// A tenant that needs one.
+        tenant: TenantId,
+        /// The key's number in the tenant.
+        key_id: u32,
+    },
+    /// A key is not the one that the log's catalog commits to.
+    KeyDiffers {
+        /// The tenant.
+        tenant: TenantId,
+        /// The key's number in the tenant.
+        key_id: u32,
     },
     /// What a log holds contradicts itself, under intact checksums.
     Replay {
@@ -98,6 +124,25 @@ impl std::fmt::Display for OpenError {
                 let error = recovery::Error::Older { found: *found, at_least: *at_least };
                 write!(f, "{}: {error}", path.display())
             }
+            OpenError::Keys(error) => error.fmt(f),
+            OpenError::ForeignKeys { store, engine } => {
+                write!(f, "{}: the key store of engine ", store.display())?;
+                engine.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                f.write_str(
+                    ", and the data directory has no manifest: name the data directory that belongs to it, or another key store",
+                )
+            }
+            OpenError::KeysMissing { store, tenant, key_id } => write!(
+                f,
+                "{}: no key store, and tenant {tenant} is sealed with its key {key_id}: name the key store that belongs to the data \
+                 directory, or restore it",
+                store.display()
+            ),
+            OpenError::KeyDiffers { tenant, key_id } => write!(
+                f,
+                "key {key_id} of tenant {tenant} is not the one that the log commits to: this is not the key store of this data \
+                 directory, or one of the two was altered"
+            ),
             OpenError::Replay { reason } => {
                 write!(f, "the log contradicts itself: {reason}; run `diatreme verify`, and report it")
             }
@@ -128,6 +173,7 @@ impl std::error::Error for OpenError {
             OpenError::Log(error) => Some(error),
             OpenError::Backend(error) => Some(error),
             OpenError::Placement(error) => Some(error),
+            OpenError::Keys(error) => Some(error),
             _ => None,
         }
     }
@@ -147,6 +193,12 @@ impl OpenError {
             recovery::Error::Older { found, at_least } => OpenError::Older { path: root.into(), found, at_least },
             other => OpenError::Config(other.to_string()),
         }
+    }
+}
+
+impl From<keys::Error> for OpenError {
+    fn from(error: keys::Error) -> Self {
+        OpenError::Keys(error)
     }
 }
 
@@ -196,6 +248,62 @@ pub enum CallError {
     Closed,
     /// The shard has as many clients as it takes.
     TooManyClients,
+    /// The engine was opened without keys.
+    Unencrypted,
+    /// The key store holds as many keys as it takes.
+    KeysFull {
+        /// How many that is.
+        max: usize,
+    },
+    /// A key could not be made durable in the key store. Nothing was sealed with it.
+    KeyNotKept {
+        /// What kind of error the system gave.
+        kind: std::io::ErrorKind,
+    },
+}
+
+impl CallError {
+    /// Why a key could not be had.
+    pub(crate) fn of_keys(error: &keys::Error) -> CallError {
+        match error {
+            keys::Error::Full { max, .. } => CallError::KeysFull { max: *max },
+            keys::Error::System { source, .. } => CallError::KeyNotKept { kind: source.kind() },
+            _ => CallError::KeyNotKept { kind: std::io::ErrorKind::Other },
+        }
+    }
+}
+
+/// Why an erasure came to nothing, or was interrupted: then it is to be asked for again.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum EraseError {
+    /// The call to the shard.
+    Call(CallError),
+    /// The key store, or the master key. The log says already that nothing of it is served.
+    Keys(keys::Error),
+}
+
+impl std::fmt::Display for EraseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            EraseError::Call(error) => error.fmt(f),
+            EraseError::Keys(error) => write!(f, "the erasure is not complete, ask for it again: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for EraseError {}
+
+impl From<CallError> for EraseError {
+    fn from(error: CallError) -> Self {
+        EraseError::Call(error)
+    }
+}
+
+impl From<keys::Error> for EraseError {
+    fn from(error: keys::Error) -> Self {
+        EraseError::Keys(error)
+    }
 }
 
 impl std::fmt::Display for CallError {
@@ -212,6 +320,13 @@ impl std::fmt::Display for CallError {
             CallError::Failed(failure) => failure.fmt(f),
             CallError::Closed => f.write_str("the engine is closed"),
             CallError::TooManyClients => f.write_str("the shard takes no more clients: drop one, then try again"),
+            CallError::Unencrypted => {
+                f.write_str("the engine was opened without keys: open it with its key store and master key")
+            }
+            CallError::KeysFull { max } => write!(f, "the key store holds {max} keys, and takes no more"),
+            CallError::KeyNotKept { kind } => {
+                write!(f, "a new key could not be made durable in the key store: {kind}; see to its disk, then try again")
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! # let path = directory.path();
 //! use diatreme::Engine;
 //!
-//! let engine = Engine::builder(path).shards(1).open()?;
+//! let engine = Engine::builder(path).unencrypted().shards(1).open()?;
 //! let mut client = engine.client();
 //! let stream = client.ensure_stream("acme", "audit")?;
 //! let appended = client.append(&stream, b"a record")?;
@@ -26,10 +26,12 @@ mod builder;
 mod client;
 mod clock;
 pub mod cores;
+mod encryption;
 mod engine;
 mod error;
 mod hosted;
 mod idle;
+mod key_calls;
 mod lock;
 mod place;
 mod shard_thread;
@@ -37,8 +39,9 @@ mod wait;
 
 pub use builder::{Builder, Cores, FRAME_CAP_DEFAULT, Waiting};
 pub use client::{AppendOptions, Appended, Client, Completion, Head, Named, Outcome, Record, StreamRef, Token};
+pub use encryption::KeyReport;
 pub use engine::{Engine, ShardReport, StartReport};
-pub use error::{CallError, OpenError};
+pub use error::{CallError, EraseError, OpenError};
 pub use hosted::{HostedShard, ShardSeat};
 pub use lock::DirectoryLock;
 
@@ -51,6 +54,8 @@ struct Readme;
 pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
 /// How a tenant's or a stream's records are kept.
 pub use kernel::Encryption;
+/// Where the master key comes from, and what an erasure does with it.
+pub use keys::{Erased, Error as KeyError, MasterSource, NewMaster, OldMaster, generate_master_file};
 /// What answers promise.
 pub use kernel::{Durability, Level, PolicyFault, SyncPolicy};
 /// Ids, and why the state machine refuses.

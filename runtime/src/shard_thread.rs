@@ -2,6 +2,7 @@
 //! or that of a host which does other work besides (`hosted.rs`).
 
 use crate::clock::Clock;
+use crate::encryption::Given;
 use crate::idle::{Idle, Rest};
 use crate::lock::DirectoryLock;
 use crate::{OpenError, Waiting, cores};
@@ -43,6 +44,7 @@ pub(crate) struct Plan {
     pub(crate) log: LogConfig,
     pub(crate) log_start: LogStart,
     pub(crate) state: ShardState,
+    pub(crate) keys: Given,
     pub(crate) durability: Durability,
 }
 
@@ -211,7 +213,7 @@ struct Built {
 }
 
 fn build(plan: Plan, common: &Common, clock: Clock) -> Result<Built, OpenError> {
-    let Plan { shard, cpu, backend, log, log_start, state, durability } = plan;
+    let Plan { shard, cpu, backend, log, log_start, state, keys, durability } = plan;
     if let Some(cpu) = cpu {
         cores::pin(cpu).map_err(|allowed| OpenError::Pin { shard, cpu, allowed })?;
     }
@@ -228,6 +230,9 @@ fn build(plan: Plan, common: &Common, clock: Clock) -> Result<Built, OpenError> 
     let mut log = Log::open(backend, buffers, log, log_start, clock.now())?;
     for (slot, stream) in state.streams.into_iter().enumerate() {
         log.add_stream(slot as u32, stream);
+    }
+    for (tenant, key_id, key) in keys {
+        log.add_key(tenant, key_id, key);
     }
     Ok(Built { kernel: state.kernel, log, durability, ready })
 }

@@ -8,13 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 fn open(root: &Path, shards: u16) -> (Engine, Vec<ShardSeat>) {
-    let builder = Engine::builder(root).shards(shards).cores(Cores::Unpinned).segment_bytes(4 << 20);
+    let builder = Engine::builder(root).unencrypted().shards(shards).cores(Cores::Unpinned).segment_bytes(4 << 20);
     builder.place("a", 0).place("b", shards - 1).open_hosted().unwrap()
 }
 
 /// A stream that an earlier opening made.
 fn made(root: &Path) -> StreamRef {
-    let engine = Engine::builder(root).shards(1).cores(Cores::Unpinned).segment_bytes(4 << 20).open().unwrap();
+    let engine = Engine::builder(root).unencrypted().shards(1).cores(Cores::Unpinned).segment_bytes(4 << 20).open().unwrap();
     engine.client().ensure_stream("a", "events").unwrap()
 }
 
@@ -44,7 +44,7 @@ fn other_threads_are_served_and_the_log_is_whole() {
     hosts.into_iter().for_each(|host| host.join().unwrap());
     assert!(stats.iter().all(|shard| shard.log.records >= 100), "{stats:?}");
 
-    let engine = Engine::builder(root.path()).shards(2).cores(Cores::Unpinned).open().unwrap();
+    let engine = Engine::builder(root.path()).unencrypted().shards(2).cores(Cores::Unpinned).open().unwrap();
     assert!(engine.report().recovery.torn.is_empty() && engine.report().recovery.damage.is_empty());
     let mut client = engine.client();
     for tenant in ["a", "b"] {
@@ -106,7 +106,7 @@ fn a_shard_that_is_dropped_is_missed_and_what_was_acknowledged_is_there() {
     host.join().unwrap();
     client.append(&stream, b"refused").unwrap_err();
 
-    let engine = Engine::builder(root.path()).shards(2).cores(Cores::Unpinned).open().unwrap();
+    let engine = Engine::builder(root.path()).unencrypted().shards(2).cores(Cores::Unpinned).open().unwrap();
     let mut client = engine.client();
     let records = client.read(&stream, 0, 10).unwrap();
     assert_eq!(records.iter().map(|record| record.payload.as_slice()).collect::<Vec<_>>(), [b"kept"]);
@@ -145,7 +145,7 @@ fn clients_of_a_seat_that_is_dropped_are_told() {
 fn clients_of_a_seat_that_cannot_be_started_are_told() {
     let root = tempfile::tempdir().unwrap();
     let stream = made(root.path());
-    let nowhere = Engine::builder(root.path()).shards(1).cores(Cores::List(vec![4095])).segment_bytes(4 << 20);
+    let nowhere = Engine::builder(root.path()).unencrypted().shards(1).cores(Cores::List(vec![4095])).segment_bytes(4 << 20);
     let (engine, mut seats) = nowhere.open_hosted().unwrap();
     let waiting: Vec<_> = (0..3).map(|_| waits(&engine, &stream)).collect();
     let started = seats.remove(0).start();
@@ -175,7 +175,7 @@ fn an_engine_that_goes_before_a_shard_of_its_own_thread_does_not_wait_for_it() {
         }
         let closed = engine.close();
         assert!(matches!(closed, Err(OpenError::ShardOpen { shard: 0 })), "{closed:?}");
-        let builder = || Engine::builder(root.path()).shards(1).cores(Cores::Unpinned);
+        let builder = || Engine::builder(root.path()).unencrypted().shards(1).cores(Cores::Unpinned);
         assert!(matches!(builder().open(), Err(OpenError::Locked { .. })));
         assert!(shard.is_stopping());
         shard.close();

@@ -17,7 +17,7 @@ struct Opened {
 }
 
 fn open(directory: &Path, _: u64) -> Result<Box<dyn Store>, Failure> {
-    let engine = Engine::builder(directory).shards(1).open().map_err(Failure::doing("cannot open"))?;
+    let engine = Engine::builder(directory).unencrypted().shards(1).open().map_err(Failure::doing("cannot open"))?;
     let mut client = engine.client();
     let stream = client.ensure_stream("peers", "appends").map_err(Failure::doing("cannot make a stream"))?;
     Ok(Box::new(Opened { engine, client, stream }))
@@ -109,7 +109,7 @@ mod tests {
     fn the_engines_account_of_its_frames_is_what_it_flushes() {
         let _turn = turn();
         let directory = tempfile::tempdir_in(".").unwrap();
-        let engine = Engine::builder(directory.path()).shards(1).backend(Mode::Sync).open().unwrap();
+        let engine = Engine::builder(directory.path()).unencrypted().shards(1).backend(Mode::Sync).open().unwrap();
         let mut client = engine.client();
         let stream = client.ensure_stream("peers", "appends").unwrap();
         let before = Calls::now();

@@ -19,7 +19,7 @@ pub fn in_memory() -> TempDir {
 
 /// Small segments, anywhere: the tests share few cores with others.
 pub fn builder(root: &Path, shards: u16) -> Builder {
-    Engine::builder(root).shards(shards).cores(Cores::Unpinned).segment_bytes(4 << 20)
+    Engine::builder(root).unencrypted().shards(shards).cores(Cores::Unpinned).segment_bytes(4 << 20)
 }
 
 pub fn open(root: &Path, shards: u16) -> Engine {
