@@ -65,7 +65,9 @@ pub enum Encryption {
 }
 
 impl Encryption {
-    pub(crate) const fn new(erased: bool, key_id: u32) -> Self {
+    /// How it is kept whose newest key has this number (0: it never had one), unless it is erased.
+    #[must_use]
+    pub const fn new(erased: bool, key_id: u32) -> Self {
         match (erased, key_id) {
             (true, _) => Self::Erased,
             (false, 0) => Self::None,

@@ -162,7 +162,9 @@ mod tests {
 
     #[test]
     fn states_that_differ_in_anything_have_different_hashes() {
-        use RecordKind::{StreamCreated, StreamDeleted, TenantCreated, TenantDeleted, TenantPolicy};
+        use RecordKind::{DataKey, Erased, StreamCreated, StreamDeleted, TenantCreated, TenantDeleted, TenantPolicy};
+        let key = |key_id: u8, stream: u8, byte: u8| [&[key_id, 0, 0, 0, stream, 0, 0, 0][..], &[byte; 32]].concat();
+        let [second, own, other] = [key(2, 0, 7), key(1, 1, 7), key(1, 0, 8)];
         let end = StreamSummary { tenant: TenantId(1), stream: StreamId(1), next: 5, position: 9, timestamp: 7 };
         // The tenant's own end is the same in all, so that only the stream's can tell.
         let later = StreamSummary { tenant: TenantId(1), stream: StreamId(2), next: 1, position: 50, timestamp: 50 };
@@ -185,6 +187,12 @@ mod tests {
             hash(&[created, stream, (TenantDeleted, b"")], end),
             hash(&[created, stream, (TenantPolicy, &Durability::Memory.encode())], end),
             hash(&[created, stream, (TenantPolicy, &Durability::BUFFERED.encode())], end),
+            hash(&[created, stream, (DataKey, &key(1, 0, 7))], end),
+            hash(&[created, stream, (DataKey, &second)], end),
+            hash(&[created, stream, (DataKey, &own)], end),
+            hash(&[created, stream, (DataKey, &other)], end),
+            hash(&[created, stream, (Erased, &[0; 8])], end),
+            hash(&[created, stream, (Erased, b"\x01\0\0\0\0\0\0\0")], end),
             of_stream(end),
             of_stream(StreamSummary { tenant: TenantId(2), ..end }),
             of_stream(StreamSummary { stream: StreamId(3), ..end }),

@@ -125,9 +125,10 @@ impl Tenant {
     }
 
     /// Whether what was just changed shuts it. The record that introduces its first key may be among those that its catalog
-    /// lost, and then appends would be in the clear that must not be.
+    /// lost, as may be that of its creation with the key that it came with: then appends would be in the clear that must not be.
     fn decide(&mut self) {
-        self.shut = self.deleted || self.erased || self.doubtful && self.key == 0;
+        let unsure = self.doubtful || self.name.is_none();
+        self.shut = self.deleted || self.erased || unsure && self.key == 0;
     }
 }
 
@@ -224,7 +225,7 @@ impl Tables {
             catalog,
             key: 0,
             sealed_from: u64::MAX,
-            shut: false,
+            shut: true,
             deleted: false,
             erased: false,
             natural: self.default_policy == Durability::NATURAL,
@@ -306,6 +307,7 @@ impl Tables {
             CatalogRecord::TenantCreated { name } => {
                 let owner = &mut self.tenants[tenant.0 as usize];
                 owner.name.get_or_insert_with(|| name.into());
+                owner.decide();
                 self.tenant_newest = Some(owner.catalog);
             }
             CatalogRecord::StreamCreated { stream, name } => self.name_stream(tenant, stream, name),

@@ -121,6 +121,55 @@ fn what_no_kernel_can_have_written_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_number_means_one_key_and_numbers_ascend() {
+    use RecordKind::{DataKey, TenantCreated};
+    let key = |key_id: u8, stream: u8, byte: u8| [&[key_id, 0, 0, 0, stream, 0, 0, 0][..], &[byte; 32]].concat();
+    let replay = |kernel: &mut Kernel, offset, payload: &[u8]| {
+        kernel.replay(&record(CATALOG, DataKey, offset, offset, payload)).map(|_| ())
+    };
+    let mut kernel = Kernel::new(Limits::default());
+    kernel.replay(&record(CATALOG, TenantCreated, 0, 0, b"t")).unwrap();
+    for (offset, payload) in [(1, key(3, 0, 7)), (2, key(5, 0, 8)), (1, key(3, 0, 7))] {
+        replay(&mut kernel, offset, &payload).unwrap();
+    }
+    let slot = kernel.replay(&data(0, 9)).unwrap();
+    assert_eq!(kernel.seal_key(slot), 5, "the older one came again");
+    let before = kernel.state_hash();
+    for (payload, key_id) in [(key(5, 0, 7), 5), (key(5, 3, 8), 5), (key(3, 0, 8), 3), (key(4, 0, 9), 4)] {
+        let error = replay(&mut kernel, 3, &payload).unwrap_err();
+        assert!(matches!(error, ReplayError::Rekeyed { key_id: of, .. } if of == key_id), "{error}");
+        assert!(error.to_string().starts_with("tenant 0000000000000005 stream 0 offset 3: "), "{error}");
+        assert_eq!(kernel.state_hash(), before, "{error}");
+    }
+}
+
+#[test]
+fn a_stream_whose_key_is_known_and_whose_creation_is_lost_is_not_written() {
+    let mut kernel = Kernel::new(Limits::default());
+    kernel.replay(&record(CATALOG, RecordKind::TenantCreated, 0, 0, b"t")).unwrap();
+    let slot = kernel.replay(&data(0, 9)).unwrap();
+    let payload = [&[1, 0, 0, 0, 3, 0, 0, 0][..], &[7; 32]].concat();
+    kernel.replay(&record(CATALOG, RecordKind::DataKey, 2, 10, &payload)).unwrap();
+    assert_eq!(kernel.seal_key(slot), 1);
+    assert_eq!(append(&mut kernel), Err(Refusal::Frozen));
+    kernel.replay(&record(CATALOG, RecordKind::StreamCreated, 1, 8, b"\x03\0\0\0orders")).unwrap();
+    assert!(append(&mut kernel).is_ok());
+}
+
+/// A tenant is created with its key, in one frame: where the creation is lost, the key may be too.
+#[test]
+fn streams_of_a_tenant_whose_creation_is_lost_are_not_written_in_the_clear() {
+    let mut kernel = Kernel::new(Limits::default());
+    kernel.replay(&record(CATALOG, RecordKind::StreamCreated, 2, 2, b"\x03\0\0\0orders")).unwrap();
+    let slot = kernel.replay(&data(0, 9)).unwrap();
+    assert_eq!(kernel.stream(slot).name, Some("orders"));
+    assert_eq!(append(&mut kernel), Err(Refusal::Frozen));
+    let payload = [&[1, 0, 0, 0, 0, 0, 0, 0][..], &[7; 32]].concat();
+    kernel.replay(&record(CATALOG, RecordKind::DataKey, 3, 10, &payload)).unwrap();
+    assert!(append(&mut kernel).is_ok(), "sealed with a key that is known");
+}
+
+#[test]
 fn an_end_moves_forward_only() {
     let mut kernel = Kernel::new(Limits::default());
     let mut end = StreamSummary { tenant: TENANT, stream: STREAM, next: 7, position: 20, timestamp: 50 };
