@@ -217,20 +217,19 @@ impl Request<'_> {
             }
             _ => {
                 if let Some((tenant, name)) = self.names() {
-                    let (first, rest) = out[HEADER_BYTES..].split_at_mut(tenant.len());
-                    let (second, third) = rest.split_at_mut(name.len());
-                    first.copy_from_slice(tenant.as_bytes());
-                    second.copy_from_slice(name.as_bytes());
-                    if let Some(key) = self.key() {
-                        third.copy_from_slice(&key.commitment);
+                    let mut at = HEADER_BYTES;
+                    let commitment = self.key().map_or(&[][..], |key| &key.commitment);
+                    for part in [commitment, tenant.as_bytes(), name.as_bytes()] {
+                        out[at..at + part.len()].copy_from_slice(part);
+                        at += part.len();
                     }
                 }
             }
         }
     }
 
-    /// The names that the body begins with: the tenant's, and what is asked for by name in it. Ids derive from names, and names may
-    /// share one: so the name goes with the id.
+    /// The names that make up the body, behind the commitment of a key: the tenant's, and what is asked for by name in it. Ids
+    /// derive from names, and names may share one: so the name goes with the id.
     fn names(&self) -> Option<(&str, &str)> {
         match *self {
             Request::CreateTenant { name, .. } => Some((name, "")),
@@ -244,7 +243,7 @@ impl Request<'_> {
         }
     }
 
-    /// The key that is introduced. Its commitment is the end of the body.
+    /// The key that is introduced. Its commitment is what the body begins with.
     fn key(&self) -> Option<&NewKey> {
         match self {
             Request::CreateTenant { key, .. } | Request::CreateStream { key, .. } => key.as_ref(),
@@ -328,7 +327,7 @@ impl Fixed {
         if !self.present {
             return Ok((None, body));
         }
-        let Some((names, &commitment)) = body.split_last_chunk() else {
+        let Some((&commitment, names)) = body.split_first_chunk() else {
             return Err(body_truncated(body));
         };
         Ok((Some(NewKey { key_id: self.c, commitment }), names))
