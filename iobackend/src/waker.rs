@@ -5,8 +5,10 @@
 //! wrote before it is visible to the woken one.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 #[cfg(target_os = "linux")]
 pub(crate) use event::EventWaker;
@@ -64,14 +66,8 @@ struct BellState {
 }
 
 impl Bell {
-    // No code runs under the lock that could leave the state half-changed, so a
-    // panicked holder does not matter.
-    fn state(&self) -> MutexGuard<'_, BellState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn ring(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.rung = true;
         if state.asleep {
             self.changed.notify_one();
@@ -95,27 +91,27 @@ impl Parker {
     /// Sleeps until woken, or until `timeout` has passed (`None`: never).
     /// Returns at once if a wake came since the last call. Uses the wake up.
     pub fn park(&mut self, timeout: Option<Duration>) {
-        let mut state = self.0.state();
+        let mut state = self.0.state.lock();
         state.asleep = true;
         let changed = &self.0.changed;
-        let mut state = match timeout {
-            None => changed.wait_while(state, |state| !state.rung).unwrap_or_else(PoisonError::into_inner),
+        let silent = |state: &mut BellState| !state.rung;
+        match timeout {
+            None => changed.wait_while(&mut state, silent),
             Some(timeout) => {
-                let waited = changed.wait_timeout_while(state, timeout, |state| !state.rung);
-                waited.unwrap_or_else(PoisonError::into_inner).0
+                changed.wait_while_for(&mut state, silent, timeout);
             }
-        };
+        }
         *state = BellState::default();
     }
 
     /// Uses up a wake that came, without sleeping, and says whether there was one.
     pub(crate) fn take_wake(&mut self) -> bool {
-        std::mem::take(&mut self.0.state().rung)
+        std::mem::take(&mut self.0.state.lock().rung)
     }
 
     /// Uses up a wake that came, without sleeping.
     pub fn clear(&mut self) {
-        self.0.state().rung = false;
+        self.0.state.lock().rung = false;
     }
 }
 
@@ -191,7 +187,7 @@ mod tests {
         parker.park(None); // returns: a wake is kept
         parker.waker().wake();
         parker.clear();
-        assert!(!parker.0.state().rung);
+        assert!(!parker.0.state.lock().rung);
         parker.park(Some(Duration::ZERO)); // returns: the time is over
     }
 }

@@ -3,8 +3,8 @@
 use crate::{Error, Place, Progress};
 use log::format::manifest::Manifest;
 use log::{Reading, Recovered};
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
 /// Recovers every log that the manifest lists; `watch` is told of every megabyte or so.
@@ -77,7 +77,7 @@ impl<P: Place> Queue<'_, P> {
 
     fn tell(&self, reading: Reading) {
         let now = {
-            let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut progress = self.progress.lock();
             match reading {
                 Reading::Found(bytes) => progress.total += bytes,
                 Reading::Done(bytes) => progress.done += bytes,

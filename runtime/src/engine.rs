@@ -12,13 +12,14 @@ use iobackend::{BackendConfig, BackendInfo, Mode};
 use log::LogConfig;
 use log::format::manifest::Manifest;
 use log::format::segment::Base;
+use parking_lot::Mutex;
 use recovery::{Opened, RecoveryReport};
 use router::{Placement, Router, inbox};
 use shard::{Control, ShardStats};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::TryRecvError;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,7 @@ impl ShardEnd {
         match self {
             ShardEnd::Thread(thread) => thread.join().unwrap_or(Err(OpenError::ShardPanicked { shard })),
             ShardEnd::Hosted(ended) => {
-                let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+                let ended = ended.into_inner();
                 if common.host.get() == Some(&std::thread::current().id()) {
                     return ended.try_recv().unwrap_or_else(|error| {
                         Err(match error {
@@ -92,14 +93,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn doorbell(&self, shard: u16) -> Arc<spsc::Doorbell> {
-        Arc::clone(self.router.lock().unwrap_or_else(PoisonError::into_inner).doorbell(shard))
+        Arc::clone(self.router.lock().doorbell(shard))
     }
 
     /// Sends a message to a shard; gives it back if the inbox is full.
     pub(crate) fn send(&self, shard: u16, message: Control) -> Result<Option<Control>, CallError> {
-        let mut router = self.router.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut router = self.router.lock();
         // Held until the message is in: a shard that goes closes its door first, and then empties its inbox.
-        let closed = self.commons[usize::from(shard)].closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = self.commons[usize::from(shard)].closed.lock();
         if *closed {
             return Err(CallError::Closed);
         }
@@ -108,7 +109,7 @@ impl Shared {
 
     /// Whether a shard takes no more messages.
     pub(crate) fn is_closed(&self, shard: usize) -> bool {
-        *self.commons[shard].closed.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.commons[shard].closed.lock()
     }
 }
 
@@ -233,7 +234,7 @@ impl Engine {
     /// What each shard did, within 10 ms while it is busy, else as of when it last slept.
     #[must_use]
     pub fn stats(&self) -> Vec<ShardStats> {
-        let stats = |common: &Arc<Common>| *common.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let stats = |common: &Arc<Common>| *common.stats.lock();
         self.shared.commons.iter().map(stats).collect()
     }
 
@@ -450,7 +451,7 @@ mod tests {
         let door = Arc::new(Mutex::new(Vec::new()));
         let _watching = {
             let (shared, door) = (Arc::clone(&engine.shared), Arc::clone(&door));
-            attach(&engine, move || door.lock().unwrap().push(shared.is_closed(0)))
+            attach(&engine, move || door.lock().push(shared.is_closed(0)))
         };
         let panics = attach(&engine, fuse());
 
@@ -465,7 +466,7 @@ mod tests {
         };
         assert_eq!(ended, CallError::Closed);
         assert!(matches!(engine.close(), Err(OpenError::ShardPanicked { shard: 0 })));
-        assert_eq!(*door.lock().unwrap(), [true], "the port went after the door was closed");
+        assert_eq!(*door.lock(), [true], "the port went after the door was closed");
     }
 
     /// Hosted shards poll each for itself, and `auto` chose polling as for those that share a poller: all pollers were

@@ -11,11 +11,12 @@ use kernel::{Durability, Kernel};
 use log::format::segment::Base;
 use log::limits::{ARENA_BYTES, FILE_SLOTS, IO_DEPTH};
 use log::{Log, LogBuffers, LogConfig, LogError, LogStart};
+use parking_lot::Mutex;
 use recovery::ShardState;
 use shard::{Inbox, Progress, Shard, ShardStats};
 use spsc::Doorbell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::ThreadId;
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ pub(crate) struct Door(pub(crate) Arc<Common>);
 
 impl Drop for Door {
     fn drop(&mut self) {
-        *self.0.closed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = true;
+        *self.0.closed.lock() = true;
     }
 }
 
@@ -201,7 +202,7 @@ impl Host {
 }
 
 fn store_stats(common: &Common, stats: ShardStats) {
-    *common.stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = stats;
+    *common.stats.lock() = stats;
 }
 
 /// What a shard consists of, but for its inbox.

@@ -1,7 +1,8 @@
 //! How a client waits for an answer: it looks, lets others run, then sleeps.
 
+use parking_lot::Mutex;
 use spsc::Doorbell;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ impl Bell {
         let woken = Arc::clone(&sleeper);
         // The lock is taken only when the client sleeps: once a sleep on either side.
         let doorbell = Doorbell::new(move || {
-            if let Some(thread) = woken.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            if let Some(thread) = woken.lock().as_ref() {
                 thread.unpark();
             }
         });
@@ -35,7 +36,7 @@ impl Bell {
     }
 
     fn sleep(&self, has_input: impl Fn() -> bool) {
-        *self.sleeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+        *self.sleeper.lock() = Some(std::thread::current());
         self.doorbell.prepare_park();
         if !has_input() {
             std::thread::park();

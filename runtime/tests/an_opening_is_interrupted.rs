@@ -15,10 +15,10 @@ use iobackend::{Arena, IoBackend};
 use kernel::{Limits, StreamSlot};
 use log::format::manifest::Identity;
 use memory::{Bytes, Disk, Memory, MemoryBackend, Plan};
+use parking_lot::Mutex;
 use recovery::{Cold, Opened, Opening, Progress};
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 
 /// What the disk asks of those who use it.
 #[allow(dead_code, reason = "only the log's tests make a backend by it")]
@@ -201,7 +201,7 @@ fn threads_share_the_logs_and_come_to_the_same() {
     for threads in [2, 3, 8] {
         let last = Mutex::new(Progress::default());
         let watch = |now: Progress| {
-            let mut last = last.lock().unwrap();
+            let mut last = last.lock();
             last.done = last.done.max(now.done);
             last.total = last.total.max(now.total);
         };
@@ -210,6 +210,6 @@ fn threads_share_the_logs_and_come_to_the_same() {
         let opened = recovery::open(&machine, &opening).unwrap();
         assert_eq!(found(&opened).0, expected, "{threads} threads");
         let bytes = opened.report.bytes;
-        assert_eq!(*last.lock().unwrap(), Progress { done: bytes, total: bytes }, "{threads} threads");
+        assert_eq!(*last.lock(), Progress { done: bytes, total: bytes }, "{threads} threads");
     }
 }

@@ -74,7 +74,9 @@ mod trace;
 mod zone;
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use self::state::State;
 use crate::error::NameError;
@@ -152,7 +154,7 @@ impl SimDisk {
 
     // No panic under the lock leaves the state half-changed: what callers get wrong is checked first.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// A backend on this disk; there may be several. `lane` names it in the trace. Made while the machine is down, it is dead.

@@ -19,10 +19,11 @@ use std::fs::File;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use io_uring::cqueue;
+use parking_lot::Mutex;
 
 use crate::IoBackend;
 use crate::config::{BackendInfo, BackendKind, DurableWrite};
@@ -271,8 +272,7 @@ impl Drop for UringBackend {
     fn drop(&mut self) {
         if !self.drain(DRAIN_WAIT_MAX) {
             let slab = mem::take(&mut self.slab);
-            let mut abandoned = ABANDONED.lock().unwrap_or_else(PoisonError::into_inner);
-            abandoned.push(slab);
+            ABANDONED.lock().push(slab);
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::scan::SCAN_BUFFER_BYTES;
 use crate::scan::SegmentFile;
 use examine::{Examined, examine};
 use iobackend::{Buffer, FileSlot, IoBackend, OpenMode};
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What verification found.
@@ -72,7 +72,7 @@ pub fn verify<B: IoBackend>(
         while let Some(&id) = ids.get(next.fetch_add(1, Ordering::Relaxed)) {
             let examined = examine(&mut backend, &mut buffer, id, engine)?;
             let bytes = examined.outline.length as usize;
-            results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(examined);
+            results.lock().push(examined);
             progress((done.fetch_add(bytes, Ordering::Relaxed) + bytes) as u64, total);
         }
         Ok(())
@@ -84,7 +84,7 @@ pub fn verify<B: IoBackend>(
             Err(panic) => std::panic::resume_unwind(panic),
         })
     })?;
-    let mut examined = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut examined = results.into_inner();
     examined.sort_unstable_by_key(|segment| segment.outline.id);
     show_pinned(&open, &read, &mut examined)?;
     Ok(join::join(&read, examined, logs))

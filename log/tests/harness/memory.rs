@@ -6,9 +6,10 @@ use iobackend::{
     Arena, BackendConfig, BackendInfo, Completion, FileSlot, IoBackend, IoError, Mode, Op, OpKind, OpenMode, Operation,
     Parker, Waker,
 };
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 const SECTOR: usize = 512;
@@ -301,7 +302,7 @@ impl Memory {
     }
 
     pub fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shared.lock()
     }
 
     /// A backend that no arena bounds.
