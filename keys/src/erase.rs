@@ -31,7 +31,8 @@ pub enum NewMaster {
 pub enum OldMaster {
     /// Its file was overwritten.
     Destroyed,
-    /// The caller has to destroy it here: until then, an older copy of the key store still opens what is erased.
+    /// It came from here, and the caller has to destroy it wherever it is now: until then, an older copy of the key store
+    /// still opens what is erased.
     ToDestroy(MasterSource),
     /// It is in use still.
     Kept,
@@ -102,6 +103,9 @@ impl KeyStore {
         let MasterSource::File(path) = &self.master else {
             return Err(Error::NeedsMaster { source: self.master.clone() });
         };
+        if !self.is_master(&self.master.read_with(&*self.files)?) {
+            return Err(Error::OtherMaster { source: self.master.clone() });
+        }
         let file = MasterFile::new(&*self.files, path, self.engine());
         let key = file.prepare(&*self.files)?;
         let written = self.rewrapped(next, &key).and_then(|(next, wrapping)| self.commit(next, Some(wrapping)));
@@ -119,11 +123,14 @@ impl KeyStore {
 
     fn erase_under(&mut self, next: Contents, doomed: &[KeyName], source: MasterSource) -> Result<OldMaster, Error> {
         let key = self.another_master(&source)?;
+        // Read now: the next one is the store's then, and may lie in the same place.
+        let there = matches!(self.master, MasterSource::File(_))
+            && self.master.read_with(&*self.files).is_ok_and(|old| self.is_master(&old));
         let (next, wrapping) = self.rewrapped(next, &key)?;
         self.commit(next, Some(wrapping))?;
         self.forget(doomed);
         match std::mem::replace(&mut self.master, source) {
-            MasterSource::File(path) => {
+            MasterSource::File(path) if there => {
                 let file = MasterFile::new(&*self.files, &path, self.engine());
                 file.destroy(&*self.files).map(|()| OldMaster::Destroyed)
             }
@@ -141,10 +148,12 @@ impl KeyStore {
     /// A source's key, which must not be the one that is in use.
     fn another_master(&self, source: &MasterSource) -> Result<MasterKey, Error> {
         let key = source.read_with(&*self.files)?;
-        let same = StoreKeys::derive(&key, &self.opened.contents.salt, self.engine());
-        match same.check(&[], &self.opened.wrapping.mac(&[])) {
-            Ok(()) => Err(Error::SameMaster { source: source.clone() }),
-            Err(_) => Ok(key),
-        }
+        if self.is_master(&key) { Err(Error::SameMaster { source: source.clone() }) } else { Ok(key) }
+    }
+
+    /// Whether the store is wrapped under this key.
+    fn is_master(&self, key: &MasterKey) -> bool {
+        let keys = StoreKeys::derive(key, &self.opened.contents.salt, self.engine());
+        keys.check(&[], &self.opened.wrapping.mac(&[])).is_ok()
     }
 }

@@ -87,6 +87,11 @@ pub enum Error {
         /// Where it came from.
         source: MasterSource,
     },
+    /// The place of the master key has another key by now, and it would be lost.
+    OtherMaster {
+        /// The place.
+        source: MasterSource,
+    },
     /// Erasure needs a new master key, and the store cannot make one for this source.
     NeedsMaster {
         /// Where the present one comes from.
@@ -177,6 +182,11 @@ impl fmt::Display for Error {
             Error::SameMaster { source } => {
                 write!(f, "{source}: this is the master key that the store has already; give a new one")
             }
+            Error::OtherMaster { source } => write!(
+                f,
+                "{source}: this is another master key than the one that the store was opened with, so it is not replaced; does \
+                 another key store use the file? Bring the store's own back, or name the source of a new one"
+            ),
             Error::NeedsMaster { source } => write!(
                 f,
                 "{source}: only a master key in a file can be replaced here; name the source of a new one, or say that \

@@ -44,7 +44,8 @@ pub(crate) fn replace(files: &dyn Files, path: &Path, bytes: &[u8], old: OldByte
     step("flush", &new_path, false, files.flush(&new_path))?;
     if old == OldBytes::Overwritten {
         step("overwrite", &old_path, false, destroy(files, &old_path))?;
-        step("name", &old_path, false, keep_name(files, path, &old_path))?;
+        // If it has the name although it says that it failed, to clear it away would overwrite the file itself.
+        step("name", &old_path, true, keep_name(files, path, &old_path))?;
     }
     step("replace", path, true, files.rename(&new_path, path))?;
     step("flush the directory of", path, true, files.flush_directory(parent(path)))?;

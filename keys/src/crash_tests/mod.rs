@@ -11,7 +11,7 @@ use crate::signed::SignedState;
 use crate::source::MasterSource;
 use crate::store::{KeyInfo, KeyStore};
 use crypto::secret::MasterKey;
-use model::{Model, Taken};
+use model::{Failing, Model, Taken};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -241,6 +241,40 @@ fn only_the_file_that_waits_for_this_store_is_taken() {
     }
 }
 
+/// One operation fails, and the machine goes on: what is done then to clean up must not take what is needed.
+#[test]
+fn a_single_operation_that_fails_costs_nothing() {
+    type Act = fn(&mut KeyStore) -> Result<(), Error>;
+    let acts: [Act; 5] = [
+        |store| store.add(ACME, 0).map(drop),
+        |store| store.retire(BOLT, 1),
+        |store| store.rotate_master(&source(OTHER)),
+        |store| store.erase(ACME, None, NewMaster::InPlace).map(drop),
+        |store| store.erase(ACME, None, NewMaster::From(source(OTHER))).map(drop),
+    ];
+    let start = three_keys();
+    for act in acts {
+        for failing in 0..operations_of(&start, act) {
+            for (how, taken) in
+                [Failing::Undone, Failing::Done].into_iter().flat_map(|how| Taken::ALL.map(|taken| (how, taken)))
+            {
+                let files = start.copy();
+                let mut store = open(&files).unwrap();
+                files.fail_after(failing, how);
+                act(&mut store).unwrap_err();
+                let erased = store.key(ACME, 1).is_none();
+                drop(store);
+                let files = files.crashed(taken);
+                let mut store = open(&files).or_else(|_| open_under(&files, OTHER)).unwrap();
+                assert!(store.key(BOLT, 1).is_some(), "whatever became of the others");
+                assert!(!erased || store.key(ACME, 1).is_none(), "what is gone from memory is gone");
+                let again = act(&mut store);
+                assert!(matches!(again, Ok(()) | Err(Error::SameMaster { .. })), "{again:?}");
+            }
+        }
+    }
+}
+
 /// How many operations an act takes, the opening before it not counted.
 fn operations_of(start: &Arc<Model>, act: impl Fn(&mut KeyStore) -> Result<(), Error>) -> usize {
     let files = start.copy();
@@ -248,6 +282,23 @@ fn operations_of(start: &Arc<Model>, act: impl Fn(&mut KeyStore) -> Result<(), E
     let before = files.done();
     act(&mut store).unwrap();
     files.done() - before
+}
+
+/// The master key's file has another key by now: another store's, or the operator's. It is not ours to destroy.
+#[test]
+fn a_master_key_that_is_not_the_stores_is_not_touched() {
+    let files = three_keys();
+    let mut store = open(&files).unwrap();
+    files.put(MASTER.as_ref(), &[3; 32]);
+    let error = store.erase(ACME, None, NewMaster::InPlace).unwrap_err();
+    assert!(matches!(error, Error::OtherMaster { .. }), "{error}");
+    assert!(store.key(ACME, 1).is_some());
+    // It may be the very one that is to be used.
+    let erased = store.erase(ACME, None, NewMaster::From(source(MASTER))).unwrap();
+    assert_eq!((erased.keys, erased.old_master), (2, OldMaster::ToDestroy(source(MASTER))));
+    assert_eq!(files.named()[Path::new(MASTER)], [3; 32]);
+    drop(store);
+    assert!(open(&files).unwrap().key(BOLT, 1).is_some());
 }
 
 #[test]
@@ -271,6 +322,27 @@ fn a_store_whose_write_failed_halfway_asks_to_be_opened_again() {
         }
     }
     assert!(unsure > 0 && unsure < operations);
+}
+
+/// The same process goes on after a failure, and then the machine stops.
+#[test]
+fn a_failure_and_a_crash_after_it_cost_nothing() {
+    let start = three_keys();
+    let add = |store: &mut KeyStore| store.add(ACME, 0).map(drop);
+    let operations = operations_of(&start, add);
+    for (failing, how) in (0..operations).flat_map(|failing| [(failing, Failing::Undone), (failing, Failing::Done)]) {
+        for (stop, taken) in (0..operations + 4).flat_map(|stop| Taken::ALL.map(|taken| (stop, taken))) {
+            let files = start.copy();
+            let mut store = open(&files).unwrap();
+            files.fail_after(failing, how);
+            add(&mut store).unwrap_err();
+            files.stop_after(stop);
+            let again = add(&mut store);
+            drop(store);
+            let known = facts(&open(&files.crashed(taken)).unwrap());
+            assert!(known.len() == 4 || (known.len() == 3 && again.is_err()), "{failing} {how:?} {stop} {taken:?}");
+        }
+    }
 }
 
 /// The new master key waits in its file and the store is under it: another erasure must not take its place.

@@ -23,6 +23,10 @@ struct State {
     durable: Names,
     /// Operations until everything fails.
     left: Option<usize>,
+    /// Operations until one fails, and how.
+    failure: Option<(usize, Failing)>,
+    /// The operation that is under way will say that it failed.
+    failed: bool,
     done: usize,
 }
 
@@ -43,6 +47,15 @@ impl Taken {
     pub(crate) const ALL: [Taken; 4] = [Taken::Nothing, Taken::Unflushed, Taken::Bytes, Taken::Names];
 }
 
+/// How an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failing {
+    /// It does nothing.
+    Undone,
+    /// It does what it should, and says that it failed.
+    Done,
+}
+
 /// Files that only this process has.
 #[derive(Default)]
 pub(crate) struct Model(Mutex<State>);
@@ -55,6 +68,11 @@ impl Model {
     /// Lets so many operations happen; the next one, and all after it, do nothing and fail.
     pub(crate) fn stop_after(&self, operations: usize) {
         self.state().left = Some(operations);
+    }
+
+    /// Lets so many operations happen; the next one fails, and all after it happen again.
+    pub(crate) fn fail_after(&self, operations: usize, how: Failing) {
+        self.state().failure = Some((operations, how));
     }
 
     /// Operations that changed something, so far.
@@ -75,7 +93,7 @@ impl Model {
             inode.durable = inode.now.clone();
         }
         state.durable = state.now.clone();
-        (state.left, state.done) = (None, 0);
+        (state.left, state.failure, state.done) = (None, None, 0);
         Arc::new(Model(Mutex::new(state)))
     }
 
@@ -116,12 +134,26 @@ impl Model {
             return Err(io::Error::other("the machine stopped"));
         }
         state.left = state.left.map(|left| left - 1);
+        match state.failure.take() {
+            Some((0, Failing::Undone)) => return Err(io::Error::other("the device failed")),
+            Some((0, Failing::Done)) => state.failed = true,
+            Some((more, how)) => state.failure = Some((more - 1, how)),
+            None => {}
+        }
         state.done += 1;
         Ok(state)
     }
 }
 
 impl State {
+    /// Ends an operation that did what it should.
+    fn end(&mut self) -> io::Result<()> {
+        match std::mem::take(&mut self.failed) {
+            false => Ok(()),
+            true => Err(io::Error::other("the device failed")),
+        }
+    }
+
     fn inode(&self, path: &Path) -> io::Result<usize> {
         self.now.get(path).copied().ok_or_else(|| ErrorKind::NotFound.into())
     }
@@ -154,16 +186,18 @@ impl Files for Model {
         state.inodes.push(Inode { now: bytes[..bytes.len() / 2].to_vec(), durable: Vec::new() });
         let at = state.inodes.len() - 1;
         state.now.insert(path.into(), at);
+        state.end()?;
         drop(state);
-        self.change()?.inodes[at].now = bytes.to_vec();
-        Ok(())
+        let mut state = self.change()?;
+        state.inodes[at].now = bytes.to_vec();
+        state.end()
     }
 
     fn flush(&self, path: &Path) -> io::Result<()> {
         let mut state = self.change()?;
         let at = state.inode(path)?;
         state.inodes[at].durable = state.inodes[at].now.clone();
-        Ok(())
+        state.end()
     }
 
     fn flush_directory(&self, directory: &Path) -> io::Result<()> {
@@ -172,7 +206,7 @@ impl Files for Model {
         state.durable.retain(|path, _| !inside(path));
         let now: Vec<_> = state.now.iter().filter(|(path, _)| inside(path)).map(|(p, at)| (p.clone(), *at)).collect();
         state.durable.extend(now);
-        Ok(())
+        state.end()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -180,14 +214,14 @@ impl Files for Model {
         let at = state.inode(from)?;
         state.now.remove(from);
         state.now.insert(to.into(), at);
-        Ok(())
+        state.end()
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.change()?;
         let at = state.inode(from)?;
         match state.now.insert(to.into(), at) {
-            None => Ok(()),
+            None => state.end(),
             Some(_) => panic!("{} is there", to.display()),
         }
     }
@@ -198,19 +232,24 @@ impl Files for Model {
 
     fn scrub(&self, path: &Path) -> io::Result<()> {
         let at = self.state().inode(path)?;
-        let half = |inode: &mut Inode| {
+        // Half of it, all of it, and the flush.
+        for part in 0..3 {
+            let mut state = self.change()?;
+            let inode = &mut state.inodes[at];
             let half = inode.now.len() / 2;
-            inode.now[..half].fill(0);
-        };
-        half(&mut self.change()?.inodes[at]);
-        self.change()?.inodes[at].now.fill(0);
-        let mut state = self.change()?;
-        state.inodes[at].durable = state.inodes[at].now.clone();
+            match part {
+                0 => inode.now[..half].fill(0),
+                1 => inode.now[half..].fill(0),
+                _ => inode.durable = inode.now.clone(),
+            }
+            state.end()?;
+        }
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.change()?;
-        state.now.remove(path).map(drop).ok_or_else(|| ErrorKind::NotFound.into())
+        state.now.remove(path).ok_or(ErrorKind::NotFound)?;
+        state.end()
     }
 }
