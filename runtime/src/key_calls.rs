@@ -5,14 +5,14 @@
 //! served any more, then the key is destroyed, then every copy of it is dropped.
 
 use crate::client::{Client, StreamRef};
-use crate::encryption::{Drawn, EngineKeys};
+use crate::encryption::Drawn;
 use crate::{CallError, EraseError};
 use kernel::{NewKey, StreamId, TenantId};
 use keys::{Erased, KeyStore, NewMaster};
 use shard::wire::{Done, Failure, Request};
 use shard::{Control, Countdown};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A shard's inbox may be full for a moment, and it takes its messages once a turn: how long to wait between two looks.
@@ -57,7 +57,7 @@ impl Client {
         };
         if let Some(keys) = &self.shared().keys {
             // If this fails the next opening does it: the log says whose key it is.
-            let _told_later = lock(keys).store.assign(id.0, key_id, stream.0);
+            let _told_later = keys.lock().store.assign(id.0, key_id, stream.0);
         }
         Ok(self.stream_ref(id, stream))
     }
@@ -74,7 +74,7 @@ impl Client {
             client.call(id, &Request::IntroduceKey { tenant, stream: None, key }).map(|_| ())
         })?;
         if let Some(keys) = &self.shared().keys {
-            lock(keys).retire_older(id);
+            keys.lock().retire_older(id);
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Client {
         let shared = Arc::clone(self.shared());
         let keys = shared.keys.as_ref().ok_or(CallError::Unencrypted)?;
         self.call(id, &Request::Erase { tenant, stream })?;
-        let mut keys = lock(keys);
+        let mut keys = keys.lock();
         let doomed: Vec<_> = {
             let of_it = |key: &keys::KeyInfo<'_>| {
                 key.tenant == id.0 && stream.is_none_or(|stream| stream.0 == key.stream) && key.key.is_some()
@@ -153,12 +153,12 @@ impl Client {
         let Some(keys) = &shared.keys else {
             return call(self, None);
         };
-        let Drawn { new, key } = lock(keys).draw(tenant, stream).map_err(|error| CallError::of_keys(&error))?;
+        let Drawn { new, key } = keys.lock().draw(tenant, stream).map_err(|error| CallError::of_keys(&error))?;
         let key_id = new.key_id;
         self.tell(self.shard_of_tenant(tenant), Control::AddKey { tenant: tenant.0, key_id, key })?;
         let called = call(self, Some(new));
         if matches!(called, Err(CallError::Failed(Failure::Refused(_) | Failure::NoSegment { .. }))) {
-            lock(keys).put_back(tenant, key_id);
+            keys.lock().put_back(tenant, key_id);
         }
         called
     }
@@ -172,8 +172,4 @@ impl Client {
         }
         Ok(())
     }
-}
-
-fn lock(keys: &Mutex<EngineKeys>) -> MutexGuard<'_, EngineKeys> {
-    keys.lock().unwrap_or_else(PoisonError::into_inner)
 }
