@@ -32,7 +32,10 @@ pub(crate) fn run(args: &Args, run: impl Fn(&[&str]) -> Result<(), Failure>) -> 
     fs::write(&sample, SAMPLE).map_err(|error| Failure::output(&text(&sample), &error))?;
 
     let (data, sample_name, back_name) = (text(&data), text(&sample), text(&back));
-    let place = ["--data-dir", &data, "--tenant", "acme", "--stream", "audit"];
+    let master = text(&scratch.path.join("master.key"));
+    let source = format!("file:{master}");
+    let place = ["--data-dir", &data, "--tenant", "acme", "--stream", "audit", "--master-key", &source];
+    show_and_run(&run, &["keygen", &master])?;
     show_and_run(&run, &[&["ingest"], &place[..], &[&sample_name]].concat())?;
     show_and_run(&run, &[&["read"], &place[..], &["--output", &back_name]].concat())?;
     let read = fs::read(&back).map_err(|error| Failure::failed(format!("cannot read {back_name}: {error}")))?;

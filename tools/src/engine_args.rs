@@ -2,11 +2,12 @@
 
 use crate::directory;
 use crate::failure::Failure;
+use crate::key_args::KeyArgs;
 use crate::output;
 use crate::progress;
 use crate::table::count;
 use clap::{Args, ValueEnum};
-use diatreme::{BackendInfo, BackendKind, Builder, Cores, Engine, Mode};
+use diatreme::{BackendInfo, BackendKind, Builder, Cores, Engine, KeyReport, Mode};
 use kernel::NAME_BYTES_MAX;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -30,17 +31,34 @@ pub(crate) struct EngineArgs {
     /// How shards do I/O; `auto` takes the best that the system allows.
     #[arg(long, value_name = "KIND", value_enum, default_value_t = BackendArg::Auto)]
     pub(crate) backend: BackendArg,
+
+    #[command(flatten)]
+    pub(crate) keys: KeyArgs,
+
+    /// Leave records of new tenants in the clear; needed where there is no --master-key.
+    #[arg(long, conflicts_with_all = ["master_key", "key_store"])]
+    pub(crate) unencrypted: bool,
 }
 
 impl EngineArgs {
     /// Settings for the engine.
-    pub(crate) fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> Result<Builder, Failure> {
         let builder = Engine::builder(&self.data_dir).cores(self.cores.0.clone()).backend(self.backend.into());
-        match (self.shards, &self.cores.0) {
+        let builder = match &self.keys.master_key {
+            Some(master) => builder.keys(self.keys.store(&self.data_dir), master.clone()),
+            None if self.unencrypted => builder.unencrypted(),
+            None => {
+                return Err(Failure::usage(
+                    "say how records are to be kept: --master-key SOURCE (`diatreme keygen FILE` makes one: file:FILE), or \
+                     --unencrypted",
+                ));
+            }
+        };
+        Ok(match (self.shards, &self.cores.0) {
             (Some(shards), _) => builder.shards(shards),
             (None, Cores::List(_)) => builder,
             (None, _) => builder.shards(directory::manifest(&self.data_dir).map_or(1, |manifest| manifest.shards)),
-        }
+        })
     }
 }
 
@@ -51,6 +69,7 @@ pub(crate) fn open(args: &EngineArgs, builder: Builder) -> Result<Engine, Failur
     if let Some(why) = fallback(args.backend, engine.report().shards.iter().map(|shard| &shard.backend)) {
         output::remark(&format!("note: {why}"));
     }
+    say_of_keys(&directory.to_string(), &engine.report().keys);
     let found = &engine.report().recovery;
     if found.moved {
         output::remark(&format!(
@@ -75,6 +94,23 @@ pub(crate) fn open(args: &EngineArgs, builder: Builder) -> Result<Engine, Failur
         ));
     }
     Ok(engine)
+}
+
+/// What of the keys its user should know.
+fn say_of_keys(directory: &str, keys: &KeyReport) {
+    for (keys, what) in [
+        (&keys.missing, "is not in the key store: what it sealed cannot be read"),
+        (&keys.unfinished, "is erased by the log's account and still in the key store: erase its tenant or stream again"),
+    ] {
+        if let Some((tenant, key_id)) = keys.first() {
+            let more = keys.len() - 1;
+            let more = if more == 0 { String::new() } else { format!(" (and {})", count(more as u64, "other key")) };
+            output::remark(&format!("warning: {directory}: key {key_id} of tenant {tenant} {what}{more}"));
+        }
+    }
+    if keys.store.is_some() && !keys.locked {
+        output::remark("note: the system does not let keys be locked in memory: they may be swapped out");
+    }
 }
 
 /// Why a shard does without io_uring though nobody asked for that. The first such shard speaks for all: what the system

@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (mut lines, len) = Lines::open(&args.file, args.record_bytes_max as usize).map_err(unreadable)?;
     let report = Report::open(args.json.as_deref())?;
     let told = Report::open(args.acknowledged.as_deref())?;
-    let settings = args.engine.builder().durability(args.durability.0).record_bytes_max(args.record_bytes_max);
+    let settings = args.engine.builder()?.durability(args.durability.0).record_bytes_max(args.record_bytes_max);
     let engine = open(&args.engine, settings)?;
     let mut appender = Appender::new(&engine, args, told)?;
     let bar = len.map_or_else(progress::spinner, progress::bar);

@@ -17,6 +17,7 @@ mod ingest;
 mod input;
 mod inspect;
 mod interrupt;
+mod key_args;
 mod machine;
 mod names;
 mod output;

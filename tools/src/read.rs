@@ -79,7 +79,7 @@ enum Format {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     directory::survey(&args.engine.data_dir)?;
-    let engine = open(&args.engine, args.engine.builder())?;
+    let engine = open(&args.engine, args.engine.builder()?)?;
     let mut client = engine.client();
     let result = find(&mut client, args).and_then(|stream| copy(&mut client, &stream, args));
     drop(client);

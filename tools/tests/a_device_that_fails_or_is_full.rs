@@ -38,7 +38,7 @@ impl Stream {
         let mut command = Command::new(all.next().unwrap());
         command.args(all).arg(name).arg("--data-dir").arg(&self.data);
         if name != "verify" {
-            command.args(["--tenant", "acme", "--stream", "audit", "--backend", self.backend]);
+            command.args(["--tenant", "acme", "--stream", "audit", "--unencrypted", "--backend", self.backend]);
         }
         command
     }

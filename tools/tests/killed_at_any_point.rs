@@ -221,6 +221,7 @@ impl Test {
     /// A benchmark and several ingests, each killed, in one directory.
     fn directory(&mut self, from: u64) {
         let place = Place::new();
+        place.seal();
         let draw = self.draw(from);
         let mut benched = self.bench(&place, draw);
         let told = benched.iter().any(|(stream, _)| stream.made);
@@ -252,6 +253,8 @@ impl Test {
         let args =
             ["ingest", "--data-dir", data.to_str().unwrap(), "--tenant", &stream.tenant, "--stream", &stream.name];
         let settings = ["--backend", draw.backend, "--shards", &shards, "-"];
+        let keys = place.keys();
+        let settings = settings.into_iter().chain(keys.iter().map(String::as_str));
         let ingest = Supervised::start(args.into_iter().chain(settings));
         // What is there beyond the acknowledged is kept, and the lines go on behind it.
         let fed = feed(ingest, lines, kill, |start| {

@@ -44,7 +44,7 @@ fn what_was_appended_is_reported() {
     let (input, json) = (place.path("input"), place.path("report.json"));
     fs::write(&input, "one\ntwo\n").unwrap();
     let (input, json) = (input.to_str().unwrap(), json.to_str().unwrap());
-    unread(&place, "ingest", &["--tenant", "acme", "--stream", "audit", input, "--json", json]).succeeds();
+    unread(&place, "ingest", &["--tenant", "acme", "--stream", "audit", "--unencrypted", input, "--json", json]).succeeds();
     assert_eq!(place.json("report.json")["records"], 2);
 }
 
@@ -61,7 +61,7 @@ fn what_lies_there_is_reported() {
 fn a_read_ends_in_peace_and_closes_the_directory() {
     let place = Place::new();
     place.ingest(&b"a line among many\n".repeat(20_000), &[]).succeeds();
-    unread(&place, "read", &["--tenant", "acme", "--stream", "audit"]).succeeds();
+    unread(&place, "read", &["--tenant", "acme", "--stream", "audit", "--unencrypted"]).succeeds();
     place.run("verify", &[]).succeeds();
     place.run("inspect", &["--json", place.path("i").to_str().unwrap()]).succeeds();
     assert_eq!(place.json("i")["manifest"]["clean"], true);

@@ -5,8 +5,9 @@ use super::payload::Payloads;
 use crate::durability::DurabilityArg;
 use crate::engine_args::{BackendArg, CoresArg, DurableWriteArg, WaitingArg};
 use crate::failure::Failure;
+use crate::key_args::beside;
 use clap::{Args as ClapArgs, ValueEnum};
-use diatreme::{Builder, Cores, Engine, FRAME_CAP_DEFAULT};
+use diatreme::{Builder, Cores, Engine, FRAME_CAP_DEFAULT, MasterSource};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,26 @@ impl Scenario {
     /// Writes first, and then measures something else.
     fn preloads(self) -> bool {
         matches!(self, Scenario::Audit | Scenario::Recovery | Scenario::Verify)
+    }
+}
+
+/// The value of `--encryption`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EncryptionArg {
+    /// AES-256-GCM, a record at a time.
+    #[value(name = "aes-256-gcm")]
+    Aes256Gcm,
+    /// In the clear.
+    None,
+}
+
+impl EncryptionArg {
+    /// As reports name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            EncryptionArg::Aes256Gcm => "aes-256-gcm",
+            EncryptionArg::None => "none",
+        }
     }
 }
 
@@ -145,6 +166,10 @@ pub(crate) struct LoadArgs {
     /// strict[:every-record|:every-batch|:group:DELAY].
     #[arg(long, value_name = "POLICY", default_value = "strict")]
     pub(crate) durability: DurabilityArg,
+
+    /// How records are kept: sealed with a key of their tenant's, drawn for the run and thrown away, or in the clear.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = EncryptionArg::Aes256Gcm)]
+    pub(crate) encryption: EncryptionArg,
 
     /// How io_uring makes a write durable.
     #[arg(long, value_name = "KIND", value_enum, default_value_t = DurableWriteArg::Dsync)]
@@ -250,6 +275,7 @@ impl LoadArgs {
             }),
             inside: self.inside,
             durability: self.durability.name(),
+            encryption: self.encryption.name().into(),
             durable_write: self.durable_write.name().into(),
             waiting: self.waiting.name().into(),
             frame_cap_bytes: self.frame_cap,
@@ -303,8 +329,9 @@ impl LoadArgs {
     }
 
     /// Settings for an engine; tenants are spread evenly over its shards.
-    pub(crate) fn builder(&self, directory: &Path, config: &Config) -> Builder {
-        let builder = Engine::builder(directory)
+    pub(crate) fn builder(&self, directory: &Path, config: &Config) -> Result<Builder, Failure> {
+        let builder = self.keyed(Engine::builder(directory), directory)?;
+        let builder = builder
             .shards(self.shards)
             .cores(self.cores.0.clone())
             .backend(self.backend.into())
@@ -313,11 +340,25 @@ impl LoadArgs {
             .waiting(self.waiting.into())
             .frame_cap(self.frame_cap);
         if self.shards == 1 {
-            return builder;
+            return Ok(builder);
         }
-        (0..config.tenants).fold(builder, |builder, tenant| {
+        Ok((0..config.tenants).fold(builder, |builder, tenant| {
             builder.place(&tenant_name(tenant), (tenant % u32::from(self.shards)) as u16)
-        })
+        }))
+    }
+
+    /// Gives an engine the keys of its run, which lie beside its directory and go with it.
+    fn keyed(&self, builder: Builder, directory: &Path) -> Result<Builder, Failure> {
+        if self.encryption == EncryptionArg::None {
+            return Ok(builder.unencrypted());
+        }
+        let [store, master] = ["keys", "master"].map(|extension| beside(directory, extension));
+        if !master.exists() {
+            let made = directory.parent().map_or(Ok(()), std::fs::create_dir_all);
+            let made = made.and_then(|()| diatreme::generate_master_file(&master));
+            made.map_err(|error| Failure::output(&master.display().to_string(), &error))?;
+        }
+        Ok(builder.keys(store, MasterSource::File(master)))
     }
 
     /// Whether nothing is to be pinned.

@@ -81,11 +81,18 @@ pub(crate) struct Config {
     pub(crate) inside: bool,
     /// A policy, as `--durability` takes it: `strict`, `memory`, `buffered:10ms,65536`, … (`none` in reports of old).
     pub(crate) durability: String,
+    /// `aes-256-gcm` or `none`, which reports from before there was any do not say.
+    #[serde(default = "no_encryption")]
+    pub(crate) encryption: String,
     /// `dsync` or `linked`.
     pub(crate) durable_write: String,
     /// `awake` or `asleep`.
     pub(crate) waiting: String,
     pub(crate) frame_cap_bytes: usize,
+}
+
+fn no_encryption() -> String {
+    "none".into()
 }
 
 /// When requests are sent.

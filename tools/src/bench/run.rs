@@ -93,7 +93,7 @@ impl Bench<'_> {
 
     /// Makes the tenants and streams, or finds them. In an opening of its own, so that a run counts the load and nothing else.
     pub(crate) fn streams(&self, directory: &Path) -> Result<Vec<BenchStream>, Failure> {
-        let engine = self.args.builder(directory, &self.config).open()?;
+        let engine = self.args.builder(directory, &self.config)?.open()?;
         let mut client = engine.client();
         let mut streams = Vec::new();
         // Neighbours are of different tenants: the mix that a shard gets from many clients.
@@ -111,7 +111,7 @@ impl Bench<'_> {
 
     /// Opens the engine, runs a load, and closes it.
     pub(crate) fn run(&mut self, directory: &Path, mut load: Load, title: &str) -> Result<Loaded, Failure> {
-        let builder = self.args.builder(directory, &self.config);
+        let builder = self.args.builder(directory, &self.config)?;
         let (engine, seats) = match self.config.inside {
             true => builder.open_hosted()?,
             false => (builder.open()?, Vec::new()),
@@ -204,7 +204,7 @@ impl Bench<'_> {
             }
         }
         let streams = self.config.tenants as usize * self.config.streams_per_tenant as usize;
-        floors.chain = Some(chain(self.payloads.bytes_mean(), streams, FLOOR));
+        floors.chain = Some(chain(self.payloads.bytes_mean(), streams, self.config.encryption != "none", FLOOR));
         floors.memory = Some(memory(FLOOR).map_err(|why| Failure::failed(format!("cannot measure memory: {why}")))?);
         Ok(floors)
     }

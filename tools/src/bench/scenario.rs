@@ -123,7 +123,7 @@ impl Bench<'_> {
 
     /// Opens the engine and closes it; gives the seconds that the recovery took.
     fn opening(&self, directory: &Path) -> Result<f64, Failure> {
-        let engine = self.args.builder(directory, &self.config).open()?;
+        let engine = self.args.builder(directory, &self.config)?.open()?;
         let time = engine.report().recovery_time;
         no_damage(&engine)?;
         engine.close()?;

@@ -114,6 +114,21 @@ impl Place {
         self.root.path().join(name)
     }
 
+    /// From now on records are sealed, and opened to be read.
+    pub fn seal(&self) {
+        run_in(self.root.path(), ["keygen", "master.key"]).succeeds();
+    }
+
+    /// How commands that open the engine are told to keep records.
+    pub fn keys(&self) -> Vec<String> {
+        // The second one is that of a benchmark whose directory is kept.
+        let master = ["master.key", "data.master"].map(|name| self.path(name)).into_iter().find(|path| path.exists());
+        match master {
+            Some(master) => vec!["--master-key".into(), format!("file:{}", master.display())],
+            None => vec!["--unencrypted".into()],
+        }
+    }
+
     /// Runs a command on the data directory.
     pub fn run(&self, name: &str, args: &[&str]) -> Ended {
         self.run_with(name, args, b"")
@@ -121,8 +136,10 @@ impl Place {
 
     pub fn run_with(&self, name: &str, args: &[&str], input: &[u8]) -> Ended {
         let data = self.data();
+        let keys = if ["ingest", "read"].contains(&name) { self.keys() } else { Vec::new() };
         let mut all: Vec<&OsStr> = vec![name.as_ref(), "--data-dir".as_ref(), data.as_ref()];
         all.extend(args.iter().map(OsStr::new));
+        all.extend(keys.iter().map(OsStr::new));
         run(all, input)
     }
 

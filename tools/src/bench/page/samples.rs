@@ -131,7 +131,7 @@ pub(super) fn run(parts: Vec<Part>, median_ns: f64, growth: f64) -> Run {
         floors: Floors {
             device: vec![device(How::Dsync, 19_900.0, 96_000), device(How::Linked, 11_300.0, 171_000)],
             device_missing: vec!["plain: no thread could be started for it".into()],
-            chain: Some(ChainFloor { payload_bytes: 100, lanes: 1, ns_per_record: 108.4 }),
+            chain: Some(ChainFloor { payload_bytes: 100, lanes: 1, sealed: true, ns_per_record: 108.4 }),
             ring: Some(RingFloor {
                 item_bytes: 64,
                 single_ns_per_item: 5.1,
@@ -232,6 +232,7 @@ pub(super) fn append() -> Document {
             window: 1024,
             inside: false,
             durability: "strict".into(),
+            encryption: "aes-256-gcm".into(),
             durable_write: "dsync".into(),
             waiting: "awake".into(),
             frame_cap_bytes: 1 << 20,

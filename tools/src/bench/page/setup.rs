@@ -77,6 +77,7 @@ fn engine(document: &Document) -> Facts {
     facts.extend(setup.backend_notes.iter().map(|note| ("because", note.clone())));
     facts.push(("file access", if setup.direct_io { "direct".into() } else { "through the page cache".into() }));
     facts.push(("durability", config.durability.clone()));
+    facts.push(("encryption", config.encryption.clone()));
     facts.push(("durable write", config.durable_write.clone()));
     facts.push(("waiting", config.waiting.clone()));
     facts.push(("frame, at most", bytes(config.frame_cap_bytes as f64)));

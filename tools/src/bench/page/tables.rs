@@ -244,7 +244,8 @@ fn processor(run: &Run) -> String {
     let mut row = |name: String, figure: String| rows.push(vec![name, figure]);
     if let Some(chain) = &run.floors.chain {
         let lanes = if chain.lanes > 1 { format!(", {} side by side", chain.lanes) } else { String::new() };
-        let name = format!("copy and chain a record of {}{lanes}", bytes(chain.payload_bytes as f64));
+        let work = if chain.sealed { "copy, seal and chain" } else { "copy and chain" };
+        let name = format!("{work} a record of {}{lanes}", bytes(chain.payload_bytes as f64));
         row(name, latency(chain.ns_per_record));
     }
     if let Some(ring) = &run.floors.ring {

@@ -19,9 +19,10 @@ pub(super) fn floors(page: &mut Page, floors: &Floors) {
     }
     page.gap();
     floors.device_missing.iter().for_each(|missing| page.line("device", &format!("not measured: {}", shown(missing))));
-    if let Some(ChainFloor { payload_bytes, lanes, ns_per_record }) = &floors.chain {
+    if let Some(ChainFloor { payload_bytes, lanes, sealed, ns_per_record }) = &floors.chain {
+        let work = if *sealed { "copy, seal and chain" } else { "copy and chain" };
         let text = format!(
-            "{} ns to copy and chain a record of {payload_bytes} bytes, {lanes} side by side",
+            "{} ns to {work} a record of {payload_bytes} bytes, {lanes} side by side",
             digits(*ns_per_record)
         );
         page.line("chain", &text);

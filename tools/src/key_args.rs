@@ -1,0 +1,67 @@
+//! The flags that every command which needs keys takes: where the key store is, and what opens it.
+
+use crate::failure::Failure;
+use clap::Args;
+use keys::{KeyStore, MasterSource};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Where the keys are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct KeyArgs {
+    /// Where the master key comes from: file:PATH, env:NAME, credential:NAME or command:PROGRAM ARGS.
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) master_key: Option<MasterSource>,
+
+    /// The key store's directory [default: the data directory's name with .keys behind it].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) key_store: Option<PathBuf>,
+}
+
+impl KeyArgs {
+    /// The key store's directory, for a data directory.
+    pub(crate) fn store(&self, data_dir: &Path) -> PathBuf {
+        self.key_store.clone().unwrap_or_else(|| beside(data_dir, "keys"))
+    }
+
+    /// Opens the key store of an engine. Nothing is changed if the master key is not the right one.
+    pub(crate) fn open(&self, data_dir: &Path, engine: &[u8; 16]) -> Result<KeyStore, Failure> {
+        let missing = || {
+            Failure::usage(
+                "name the master key's source: --master-key file:PATH, env:NAME, credential:NAME or command:PROGRAM",
+            )
+        };
+        let master = self.master_key.as_ref().ok_or_else(missing)?;
+        KeyStore::open(&self.store(data_dir), engine, master).map_err(|error| Failure::failed(error.to_string()))
+    }
+}
+
+/// The place beside a data directory with its name and an extension, whatever the path that leads to it.
+pub(crate) fn beside(data_dir: &Path, extension: &str) -> PathBuf {
+    let path = data_dir.canonicalize().unwrap_or_else(|_| data_dir.into());
+    let mut name = path.file_name().map_or_else(|| OsString::from("data"), OsString::from);
+    name.push(".");
+    name.push(extension);
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_lies_beside_the_directory_however_that_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let data = root.join("data");
+        std::fs::create_dir(&data).unwrap();
+        let args = KeyArgs { master_key: None, key_store: None };
+        let expected = root.join("data.keys");
+        assert_eq!(args.store(&data), expected);
+        assert_eq!(args.store(&root.join("data/")), expected);
+        assert_eq!(args.store(&root.join("data/../data/.")), expected);
+        assert_eq!(args.store(&root.join("not-there-yet")), root.join("not-there-yet.keys"));
+        let named = KeyArgs { key_store: Some("elsewhere".into()), ..args };
+        assert_eq!(named.store(&data), Path::new("elsewhere"));
+    }
+}
