@@ -1,5 +1,5 @@
-//! The `diatreme` command: data in and out of a data directory, its verification, what lies in it, a benchmark, and the
-//! simulator.
+//! The `diatreme` command: data in and out of a data directory, its verification, what lies in it, its key
+//! store, a benchmark, and the simulator.
 //!
 //! Each subcommand has a module with its arguments and a `run`; main tells how it ended. What a command found goes to
 //! standard output, why it failed to standard error in one line.
@@ -18,6 +18,8 @@ mod input;
 mod inspect;
 mod interrupt;
 mod key_args;
+mod keygen;
+mod keys;
 mod machine;
 mod names;
 mod output;
@@ -57,6 +59,8 @@ enum Command {
     Verify(verify::Args),
     Inspect(inspect::Args),
     Bench(Box<bench::Args>),
+    Keygen(keygen::Args),
+    Keys(keys::Args),
     Demo(demo::Args),
     Doctor(doctor::Args),
     Sim(sim::Args),
@@ -77,6 +81,8 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Keygen(args) => keygen::run(args),
+        Command::Keys(args) => keys::run(args),
         Command::Demo(args) => demo::run(args, run_words),
         Command::Doctor(args) => doctor::run(args),
         Command::Sim(args) => sim::run(args),
