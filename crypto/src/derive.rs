@@ -8,7 +8,7 @@ use sha2::Sha256;
 const STACK_BYTES: usize = 16 * 1024;
 
 /// HKDF-SHA-256 of `ikm`; `info` is the parts one after the other.
-pub(crate) fn derive(ikm: &[u8; 32], salt: &[u8], info: &[&[u8]], okm: &mut [u8; 32]) {
+pub(crate) fn derive(ikm: &[u8], salt: &[u8], info: &[&[u8]], okm: &mut [u8; 32]) {
     without_trace(|| {
         if Hkdf::<Sha256>::new(Some(salt), ikm).expand_multi_info(info, okm).is_err() {
             unreachable!("HKDF-SHA-256 gives up to 8,160 bytes");
@@ -29,3 +29,6 @@ pub(crate) fn without_trace<T>(work: impl FnOnce() -> T) -> T {
 fn framed<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,4 +161,8 @@ pub fn implementation() -> &'static str {
 }
 
 #[cfg(test)]
+mod known_answers;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

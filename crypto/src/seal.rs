@@ -164,4 +164,6 @@ fn nonce(sequence: u64, index: u32) -> Nonce {
 }
 
 #[cfg(test)]
+mod known_answers;
+#[cfg(test)]
 mod tests;

@@ -355,3 +355,6 @@ fn store(bytes: &mut [u8; REGISTER_BYTES], register: __m128i) {
     // SAFETY: the reference covers the 16 bytes written; the store asks for no alignment.
     unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), register) };
 }
+
+#[cfg(test)]
+mod known_answers;

@@ -126,7 +126,7 @@ fn unwrap(
     without_trace(|| KwAes256::new(key.into()).unwrap_key(wrapped, secret).map(|_| ()).map_err(|_| Broken))
 }
 
-fn hmac(key: &[u8; SECRET_BYTES], parts: &[&[u8]]) -> Hmac<Sha256> {
+fn hmac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
     let Ok(mut hmac) = Hmac::<Sha256>::new_from_slice(key) else {
         unreachable!("HMAC takes keys of any length");
     };
