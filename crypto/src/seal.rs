@@ -35,7 +35,8 @@
 //! and why: docs/dependencies.md.
 //!
 //! Not here: who owns a data key, and where the ciphertext and its tag are put (the log's). Ciphers are not in the locked
-//! memory of [`secret`](crate::secret): the libraries expand a key into memory of their own, and wipe it.
+//! memory of [`secret`](crate::secret): the libraries expand a key into memory of their own, and wipe it. Drop them on the
+//! thread that used them: what is left on its stack is wiped then.
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
@@ -129,6 +130,14 @@ impl SegmentKey {
             payload.zeroize();
         }
         opened
+    }
+}
+
+impl Drop for SegmentKey {
+    /// `aes-gcm` leaves round keys on the stack of whoever seals or opens. To wipe them each time would cost as much as
+    /// sealing; it is done when a cipher goes, and before the library wipes the cipher itself.
+    fn drop(&mut self) {
+        without_trace(|| ());
     }
 }
 
