@@ -4,8 +4,8 @@
 //! again. All of it is cold, so one lock will do.
 
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use zeroize::Zeroize;
 
 use super::{SECRET_BYTES, protect};
@@ -35,11 +35,6 @@ struct Pool {
 }
 
 impl Pool {
-    fn lock() -> MutexGuard<'static, Self> {
-        // Nothing in here panics halfway through a change.
-        POOL.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn take(&mut self) -> &'static mut Bytes {
         loop {
             match self.free.pop() {
@@ -62,7 +57,7 @@ impl Pool {
 
     /// As a report at start-up asks for: before the first secret, too.
     fn with_an_area() -> MutexGuard<'static, Self> {
-        let mut pool = Self::lock();
+        let mut pool = POOL.lock();
         if pool.slots == 0 {
             pool.grow();
         }
@@ -88,7 +83,7 @@ pub(super) struct Slot(Option<&'static mut Bytes>);
 
 impl Slot {
     pub(super) fn take() -> Self {
-        Self(Some(Pool::lock().take()))
+        Self(Some(POOL.lock().take()))
     }
 
     pub(super) fn bytes(&self) -> &Bytes {
@@ -110,7 +105,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(bytes) = mem::take(&mut self.0) {
             bytes.zeroize();
-            Pool::lock().free.push(bytes);
+            POOL.lock().free.push(bytes);
         }
     }
 }
