@@ -2,7 +2,7 @@
 //! records are intact.
 
 use crate::directory::Reader;
-use kernel::{CatalogRecord, RecordKind};
+use kernel::{CatalogRecord, Encryption, RecordKind};
 use log::format::frame::{FrameHeader, TableEntry};
 use log::{LogError, Sight};
 use std::collections::BTreeMap;
@@ -18,6 +18,9 @@ pub(crate) struct Names {
 struct Entry {
     name: Option<String>,
     deleted: bool,
+    erased: bool,
+    /// The newest key of its own; 0: none.
+    key: u32,
 }
 
 impl Names {
@@ -66,7 +69,22 @@ impl Names {
                 self.streams.entry((tenant, stream.0)).or_default().deleted = true;
             }
             CatalogRecord::TenantDeleted => self.tenants.entry(tenant).or_default().deleted = true,
-            CatalogRecord::TenantPolicy(_) | CatalogRecord::DataKey { .. } | CatalogRecord::Erased { .. } => {}
+            CatalogRecord::TenantPolicy(_) => {}
+            CatalogRecord::DataKey { stream, key } => {
+                let entry = self.entry(tenant, stream.0);
+                // Logs are read one after the other, not in the order of the catalog.
+                entry.key = entry.key.max(key.key_id);
+            }
+            CatalogRecord::Erased { stream } => self.entry(tenant, stream.0).erased = true,
+        }
+    }
+
+    /// The entry of a stream, or with the catalog's id that of the tenant.
+    fn entry(&mut self, tenant: u64, stream: u32) -> &mut Entry {
+        if stream == kernel::CATALOG.0 {
+            self.tenants.entry(tenant).or_default()
+        } else {
+            self.streams.entry((tenant, stream)).or_default()
         }
     }
 
@@ -80,6 +98,23 @@ impl Names {
         self.streams.get(&(tenant, stream))?.name.as_deref()
     }
 
+    /// How the records are kept that a tenant's streams get without a key of their own.
+    pub(crate) fn tenant_encryption(&self, tenant: u64) -> Encryption {
+        self.tenants.get(&tenant).map_or(Encryption::None, |entry| Encryption::new(entry.erased, entry.key))
+    }
+
+    /// How the records are kept that a stream gets; a catalog's are in the clear.
+    pub(crate) fn encryption(&self, tenant: u64, stream: u32) -> Encryption {
+        if stream == kernel::CATALOG.0 {
+            return Encryption::None;
+        }
+        let tenants = self.tenant_encryption(tenant);
+        match self.streams.get(&(tenant, stream)) {
+            Some(entry) if entry.key > 0 => Encryption::new(entry.erased || tenants == Encryption::Erased, entry.key),
+            _ => tenants,
+        }
+    }
+
     /// Whether a stream, or its tenant, is deleted.
     pub(crate) fn is_deleted(&self, tenant: u64, stream: u32) -> bool {
         self.tenants.get(&tenant).is_some_and(|entry| entry.deleted)
@@ -90,4 +125,31 @@ impl Names {
 /// A name as a terminal may see it: control characters are escaped.
 pub(crate) fn shown(name: &str) -> String {
     name.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::{CATALOG, NewKey, StreamId};
+
+    #[test]
+    fn encryption_is_told_as_the_catalog_has_it_in_whichever_order_it_is_read() {
+        let key = |stream, key_id| CatalogRecord::DataKey {
+            stream: StreamId(stream),
+            key: NewKey { key_id, commitment: [7; 32] },
+        };
+        let mut names = Names::default();
+        let shown = |names: &Names| [0, 1, 2].map(|stream| names.encryption(5, stream).to_string());
+        assert_eq!(shown(&names), ["none", "none", "none"]);
+        for record in [key(0, 3), key(2, 2), key(0, 1)] {
+            names.take(5, &record);
+        }
+        assert_eq!(shown(&names), ["none", "aes-256-gcm, key 3", "aes-256-gcm, key 2"]);
+        names.take(5, &CatalogRecord::Erased { stream: StreamId(2) });
+        assert_eq!(shown(&names), ["none", "aes-256-gcm, key 3", "erased"]);
+        assert_eq!(names.tenant_encryption(5), Encryption::Aes256Gcm { key_id: 3 });
+        names.take(5, &CatalogRecord::Erased { stream: CATALOG });
+        assert_eq!(shown(&names), ["none", "erased", "erased"]);
+        assert_eq!(names.tenant_encryption(6), Encryption::None);
+    }
 }

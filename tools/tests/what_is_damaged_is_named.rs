@@ -125,6 +125,8 @@ fn inspect_accounts_for_every_byte() {
     }
     let audit = report["streams"].as_array().unwrap().iter().find(|stream| stream["stream_name"] == "audit").unwrap();
     assert_eq!((&audit["records"], &audit["last_offset"], &audit["segments"]), (&21.into(), &20.into(), &2.into()));
+    assert_eq!((&audit["encryption"], &audit["tenant_encryption"]), (&"none".into(), &"none".into()));
+    assert!(ended.text().contains("(tenant: none)"), "{}", ended.text());
 
     let one = place.run("inspect", &["--segment", "2", "--log", "0"]).succeeds();
     assert!(one.text().lines().any(|line| line.trim_start().starts_with("0        2  sealed")), "{}", one.text());

@@ -29,6 +29,9 @@ pub(crate) struct StreamLine {
     /// None also for stream 0, the tenant's catalog.
     stream_name: Option<String>,
     deleted: bool,
+    /// How its new records are kept: none | aes-256-gcm, key N | erased.
+    encryption: String,
+    tenant_encryption: String,
     records: u64,
     first_offset: u64,
     last_offset: u64,
@@ -68,6 +71,8 @@ impl Streams {
                 stream,
                 stream_name: names.stream(tenant, stream).map(str::to_owned),
                 deleted: names.is_deleted(tenant, stream),
+                encryption: names.encryption(tenant, stream).to_string(),
+                tenant_encryption: names.tenant_encryption(tenant).to_string(),
                 records: held.records,
                 first_offset,
                 last_offset,
@@ -80,8 +85,18 @@ impl Streams {
 }
 
 pub(crate) fn print(out: &mut impl Write, streams: &[StreamLine]) -> io::Result<()> {
-    let mut table =
-        Table::new(&["tenant", "name", ">stream", "name", ">records", ">first", ">last", ">payload", ">segments"]);
+    let mut table = Table::new(&[
+        "tenant",
+        "name",
+        ">stream",
+        "name",
+        ">records",
+        ">first",
+        ">last",
+        ">payload",
+        ">segments",
+        "encryption",
+    ]);
     for line in streams {
         let name = |name: &Option<String>| name.as_deref().map_or_else(|| "?".into(), shown);
         let stream = match &line.stream_name {
@@ -93,6 +108,11 @@ pub(crate) fn print(out: &mut impl Write, streams: &[StreamLine]) -> io::Result<
         let mut cells = vec![tenant, name(&line.tenant_name), id, stream];
         let numbers = [line.records, line.first_offset, line.last_offset, line.payload_bytes, line.segments as u64];
         cells.extend(numbers.map(grouped));
+        // Names are not encrypted; the catalog's line says what its tenant's other streams have unless they say otherwise.
+        cells.push(match line.stream == kernel::CATALOG.0 {
+            true => format!("(tenant: {})", line.tenant_encryption),
+            false => line.encryption.clone(),
+        });
         table.row(cells);
     }
     table.write(out)
