@@ -17,6 +17,8 @@
 //! - A link has one preimage layout: the prefix and the previous link have fixed lengths and the
 //!   record takes all the rest, so no length field is needed to make the encoding injective.
 //!
+//! Over the links stand trees ([`merkle`]), and over their roots signed notes ([`note`]).
+//!
 //! A chain has no secrets: all its inputs are public, so nothing is wiped and comparison need not
 //! be constant-time. What has secrets is in modules of its own: [`secret`] keeps them, [`seal`]
 //! seals records, [`wrap`] makes keys fit to be stored.

@@ -133,6 +133,13 @@ pub enum Cause {
     Chain,
     /// Offsets of a stream are missing here, though every frame around is intact.
     Gap,
+    /// A tenant's records do not follow one another here, though every frame around is intact.
+    Position {
+        /// The tenant's id.
+        tenant: u64,
+        /// The position that is missing, or there twice.
+        position: u64,
+    },
 }
 
 /// Records of one stream that are lost or cannot be trusted.
@@ -162,6 +169,9 @@ impl std::fmt::Display for Damage {
             Cause::Manifest(_) => {}
             Cause::Chain => f.write_str(": chain link mismatch between frames")?,
             Cause::Gap => f.write_str(": offsets are missing")?,
+            Cause::Position { tenant, position } => {
+                write!(f, ": position {position} of tenant {tenant:016x} is missing, or there twice")?;
+            }
         }
         for (at, loss) in self.losses.iter().enumerate() {
             f.write_str(if at == 0 { "; acknowledged data is damaged: " } else { ", " })?;

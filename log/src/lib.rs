@@ -41,6 +41,6 @@ pub use read::{ReadError, ReadRequest, ReadyRead};
 pub use recover::{Blind, CatalogRecord, Reading, Recovered, Torn, recover, scan_buffer};
 pub use scan::SCAN_BUFFER_BYTES;
 pub use stream::StreamStart;
-pub use verify::{Verified, verify};
+pub use verify::{Tree, Verified, verify, verify_roots};
 pub use wish::{Leave, Wish};
 pub use writer::Log;

@@ -28,6 +28,8 @@ pub use path::{Path, Subtree, is_consistent, is_included};
 pub use range::Range;
 
 use crate::{LANES, Link};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 
 /// What keeps leaves, nodes and links apart.
@@ -60,6 +62,12 @@ impl Hash {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The hash as checkpoints and proofs have it.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        STANDARD.encode(self.0)
     }
 }
 

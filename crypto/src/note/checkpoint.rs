@@ -1,7 +1,7 @@
 //! Checkpoints: how many records a tenant has, and the root of their tree, signed.
 
 use super::lines::{Lines, decimal, hash};
-use super::{NOTE_BYTES_MAX, NoteError, SignedNote, Signer, Verifier, base64_of};
+use super::{NOTE_BYTES_MAX, NoteError, SignedNote, Signer, Verifier};
 use crate::merkle::Hash;
 use std::fmt;
 use std::str::FromStr;
@@ -56,7 +56,7 @@ impl Checkpoint {
     #[must_use]
     pub fn text(&self) -> String {
         let Self { origin, size, root, time } = self;
-        format!("{origin}\n{size}\n{}\ntime {time}\n", base64_of(root.as_bytes()))
+        format!("{origin}\n{size}\n{}\ntime {time}\n", root.to_base64())
     }
 
     /// The signed note.

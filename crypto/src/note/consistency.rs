@@ -2,7 +2,7 @@
 //! what C2SP's tlog-witness sends to a witness.
 
 use super::lines::{Lines, decimal};
-use super::{Checkpoint, NoteError, PROOF_BYTES_MAX, Verifier, base64_of};
+use super::{Checkpoint, NoteError, PROOF_BYTES_MAX, Verifier};
 use crate::merkle::{self, Hash};
 use std::fmt::Write;
 
@@ -32,7 +32,7 @@ impl ConsistencyProof {
     pub fn encode(&self) -> String {
         let mut text = format!("{HEADING}{}\n", self.old);
         for hash in &self.hashes {
-            writeln!(text, "{}", base64_of(hash.as_bytes())).expect("a string takes all");
+            writeln!(text, "{}", hash.to_base64()).expect("a string takes all");
         }
         text + "\n" + &self.checkpoint
     }

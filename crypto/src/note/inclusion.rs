@@ -84,7 +84,7 @@ impl InclusionProof {
         let extra = [&self.stream.to_le_bytes(), self.link_before.as_bytes().as_slice(), &self.record].concat();
         let mut text = format!("{HEADING}\nextra {}\nindex {}\n", base64_of(extra), self.index);
         for hash in &self.hashes {
-            writeln!(text, "{}", base64_of(hash.as_bytes())).expect("a string takes all");
+            writeln!(text, "{}", hash.to_base64()).expect("a string takes all");
         }
         text + "\n" + &self.checkpoint
     }

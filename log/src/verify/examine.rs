@@ -1,5 +1,6 @@
 //! One segment, from its first byte to its last: every checksum, every link, every zero.
 
+use super::trees::{FrameLeaves, Rows, Sizes};
 use crate::draft::Draft;
 use crate::error::{Cause, Damage, LogError};
 use crate::format::footer::Footer;
@@ -9,6 +10,7 @@ use crate::format::{BLOCK_BYTES, Fault};
 use crate::history::{Item, Outline, judge_sealed};
 use crate::recover::{check_header, line, loss};
 use crate::scan::{Found, SCAN_BUFFER_BYTES, Seal, SegmentFile};
+use crypto::merkle;
 use crypto::{LANES, Link};
 use hashbrown::HashMap;
 use iobackend::{Buffer, FileSlot, IoBackend, OpenMode};
@@ -47,6 +49,8 @@ pub(super) struct FrameSeen {
     header: FrameHeader,
     table: Vec<TableEntry>,
     payload_bytes: u64,
+    /// The tenants' leaves in it; none if it is bad.
+    rows: Vec<(u64, merkle::Range)>,
 }
 
 /// What is known of frames that are part of the log.
@@ -56,6 +60,7 @@ pub(super) struct Findings {
     pub(super) records: u64,
     pub(super) payload_bytes: u64,
     pub(super) stretches: Map<Vec<Stretch>>,
+    pub(super) trees: Rows,
     pub(super) damage: Vec<Damage>,
 }
 
@@ -65,6 +70,7 @@ pub(super) fn examine<B: IoBackend>(
     buffer: &mut Option<Buffer>,
     id: SegmentId,
     engine: Option<[u8; 16]>,
+    sizes: &Sizes,
 ) -> Result<Examined, LogError> {
     let mut file = SegmentFile::open(backend, id, FileSlot(0), OpenMode::ReadOnly, buffer)?;
     let header = file.header()?;
@@ -78,11 +84,13 @@ pub(super) fn examine<B: IoBackend>(
         Seal::Unsealed | Seal::Bad(_) => file.end,
     };
     let mut frames = Vec::new();
+    let mut leaves = FrameLeaves::new(sizes);
     let walked = file.walk(incarnation, BLOCK_BYTES as u64, until, |found| match found {
         Found::Frame { header, bytes, body } => {
-            let seen = FrameSeen::new(header, bytes);
-            let fault = body.and_then(|()| check_chains(header, bytes, &seen.table)).err();
-            outline.frames.push(line(header, fault));
+            let mut seen = FrameSeen::new(header, bytes);
+            let sound = body.and_then(|()| check_chains(header, bytes, &seen.table, &mut leaves));
+            seen.rows = sound.map_or_else(|_| Vec::new(), |()| leaves.rows());
+            outline.frames.push(line(header, sound.err()));
             frames.push(seen);
         }
         Found::Bad { bytes, fault } => outline.bad.push((bytes, fault)),
@@ -91,7 +99,7 @@ pub(super) fn examine<B: IoBackend>(
     let mut examined = Examined { outline, frames, findings: Findings::default() };
     match seal {
         Seal::Sealed(footer) => {
-            examined.finish_sealed(&footer);
+            examined.finish_sealed(&footer, sizes);
             let end = footer.header.position + footer.header.length() as u64;
             examined.check_zero(&mut file, end..length - BLOCK_BYTES as u64)?;
         }
@@ -106,12 +114,12 @@ pub(super) fn examine<B: IoBackend>(
 
 impl Examined {
     /// The footer vouches for every frame of its segment, so what is wrong in it can be said at once.
-    fn finish_sealed(&mut self, footer: &Footer) {
+    fn finish_sealed(&mut self, footer: &Footer, sizes: &Sizes) {
         let header = &footer.header;
         let mut draft = Draft::new(header.id, Some(header.incarnation), header.first_sequence, header.last_crc);
         let items = judge_sealed(&self.outline, header);
         let frames = std::mem::take(&mut self.frames);
-        self.findings.take(self.outline.id, &frames, &items, Some(&mut draft));
+        self.findings.take(self.outline.id, &frames, &items, sizes, Some(&mut draft));
         if self.findings.damage.is_empty() {
             if draft.footer != *footer {
                 let bytes = header.position..header.position + header.length() as u64;
@@ -157,6 +165,7 @@ impl FrameSeen {
             header: *header,
             table: header.table(frame).map(|table| table.iter().collect()).unwrap_or_default(),
             payload_bytes: header.records(frame).flatten().map(|record| record.payload.len() as u64).sum(),
+            rows: Vec::new(),
         }
     }
 }
@@ -164,7 +173,14 @@ impl FrameSeen {
 impl Findings {
     /// Takes in the frames that were judged to be part of the log. A bad one with an intact table is joined like a
     /// good one: what it lost is named already.
-    pub(super) fn take(&mut self, id: SegmentId, frames: &[FrameSeen], items: &[Item], mut draft: Option<&mut Draft>) {
+    pub(super) fn take(
+        &mut self,
+        id: SegmentId,
+        frames: &[FrameSeen],
+        items: &[Item],
+        sizes: &Sizes,
+        mut draft: Option<&mut Draft>,
+    ) {
         for item in items {
             match item {
                 Item::Lost(lost) => self.damage.push(Damage {
@@ -174,8 +190,10 @@ impl Findings {
                     losses: Vec::new(),
                 }),
                 Item::Frame { at, fault } => {
-                    let FrameSeen { header, table, payload_bytes } = &frames[*at];
-                    table.iter().for_each(|entry| self.join_entry(entry, (id, header.position)));
+                    let FrameSeen { header, table, payload_bytes, rows } = &frames[*at];
+                    let place = (id, header.position);
+                    table.iter().for_each(|entry| self.join_entry(entry, place));
+                    self.trees.add(rows, place, sizes);
                     if let Some(draft) = &mut draft {
                         draft.add(header, *payload_bytes, table);
                     }
@@ -195,6 +213,7 @@ impl Findings {
     }
 
     fn join_entry(&mut self, entry: &TableEntry, at: At) {
+        self.trees.reaches(entry.tenant, entry.position);
         let stretches = self.stretches.entry((entry.tenant, entry.stream)).or_default();
         if let Some(last) = stretches.last_mut()
             && last.next_offset == entry.first_offset
@@ -219,6 +238,7 @@ impl Findings {
     fn add_ends(&mut self, footer: &Footer) {
         let at = (footer.header.id, footer.header.position);
         for line in &footer.streams {
+            self.trees.reaches(line.tenant, line.position);
             self.stretches.entry((line.tenant, line.stream)).or_default().push(Stretch {
                 first_offset: line.next_offset,
                 next_offset: line.next_offset,
@@ -231,50 +251,100 @@ impl Findings {
     }
 }
 
-/// Computes every link of a frame again, several streams at a time.
-fn check_chains(header: &FrameHeader, frame: &[u8], table: &[TableEntry]) -> Result<(), Fault> {
-    let mut state: Vec<(Link, u64)> = table.iter().map(|entry| (entry.link_before, entry.first_offset)).collect();
-    let mut lanes: [(usize, &[u8]); LANES] = [(0, &[]); LANES];
-    let mut waiting = 0;
+/// Computes every link of a frame again, several streams at a time, and gives each record's to `leaves`.
+fn check_chains(
+    header: &FrameHeader,
+    frame: &[u8],
+    table: &[TableEntry],
+    leaves: &mut FrameLeaves<'_>,
+) -> Result<(), Fault> {
+    leaves.clear();
+    let mut chains =
+        Chains { table, state: table.iter().map(Chain::begin).collect(), lanes: [NO_LANE; LANES], waiting: 0 };
     let (mut records, mut at) = (0, HEADER_BYTES);
     for record in header.records(frame) {
         let record = record?;
         records += 1;
         let slot = usize::from(record.header.slot);
-        if state.get(slot).is_none_or(|(_, offset)| *offset != record.header.offset) {
+        let Some(chain) = chains.state.get_mut(slot).filter(|chain| chain.next_offset == record.header.offset) else {
             return Err(Fault::Chain);
-        }
+        };
         // Reads begin where the table says.
         let entry = &table[slot];
         if record.header.offset == entry.first_offset && entry.first_at as usize != at {
             return Err(Fault::Chain);
         }
         at += (RECORD_HASHED_FROM + record.hashed.len()).next_multiple_of(8);
-        state[slot].1 = record.header.offset.saturating_add(1);
-        if waiting == LANES || lanes[..waiting].iter().any(|lane| lane.0 == slot) {
-            chain_lanes(&mut state, &lanes[..waiting]);
-            waiting = 0;
-        }
-        lanes[waiting] = (slot, record.hashed);
-        waiting += 1;
+        chain.next_offset = record.header.offset.saturating_add(1);
+        chain.position = record.header.position;
+        chains.extend(Lane { slot, position: record.header.position, record: record.hashed }, leaves);
     }
-    if waiting > 0 {
-        chain_lanes(&mut state, &lanes[..waiting]);
-    }
-    let ends =
-        table.iter().zip(&state).all(|(entry, (link, next))| entry.link_after == *link && entry.next_offset() == *next);
+    chains.flush(leaves);
+    let ends = table.iter().zip(&chains.state).all(|(entry, chain)| chain.ends(entry));
     if ends && records == header.records { Ok(()) } else { Err(Fault::Chain) }
 }
 
-fn chain_lanes(state: &mut [(Link, u64)], lanes: &[(usize, &[u8])]) {
-    let mut links = [Link::from_bytes([0; 32]); LANES];
-    let mut records: [&[u8]; LANES] = [&[]; LANES];
-    for (at, (slot, record)) in lanes.iter().enumerate() {
-        links[at] = state[*slot].0;
-        records[at] = record;
+/// How far a stream's chain has come in a frame.
+struct Chain {
+    link: Link,
+    next_offset: u64,
+    position: u64,
+}
+
+impl Chain {
+    fn begin(entry: &TableEntry) -> Chain {
+        Chain { link: entry.link_before, next_offset: entry.first_offset, position: entry.position }
     }
-    crypto::next_lanes(&mut links[..lanes.len()], &records[..lanes.len()]);
-    for (at, (slot, _)) in lanes.iter().enumerate() {
-        state[*slot].0 = links[at];
+
+    fn ends(&self, entry: &TableEntry) -> bool {
+        let Chain { link, next_offset, position } = *self;
+        (link, next_offset, position) == (entry.link_after, entry.next_offset(), entry.position)
+    }
+}
+
+/// A record that waits for others, to be hashed beside them.
+#[derive(Clone, Copy)]
+struct Lane<'a> {
+    slot: usize,
+    position: u64,
+    record: &'a [u8],
+}
+
+const NO_LANE: Lane<'static> = Lane { slot: 0, position: 0, record: &[] };
+
+/// A frame's chains.
+struct Chains<'a> {
+    table: &'a [TableEntry],
+    state: Vec<Chain>,
+    lanes: [Lane<'a>; LANES],
+    waiting: usize,
+}
+
+impl<'a> Chains<'a> {
+    fn extend(&mut self, lane: Lane<'a>, leaves: &mut FrameLeaves<'_>) {
+        if self.waiting == LANES || self.lanes[..self.waiting].iter().any(|waiting| waiting.slot == lane.slot) {
+            self.flush(leaves);
+        }
+        self.lanes[self.waiting] = lane;
+        self.waiting += 1;
+    }
+
+    fn flush(&mut self, leaves: &mut FrameLeaves<'_>) {
+        let lanes = &self.lanes[..std::mem::take(&mut self.waiting)];
+        if lanes.is_empty() {
+            return;
+        }
+        let mut links = [Link::from_bytes([0; 32]); LANES];
+        let mut records: [&[u8]; LANES] = [&[]; LANES];
+        for (at, lane) in lanes.iter().enumerate() {
+            links[at] = self.state[lane.slot].link;
+            records[at] = lane.record;
+        }
+        crypto::next_lanes(&mut links[..lanes.len()], &records[..lanes.len()]);
+        for (lane, link) in lanes.iter().zip(links) {
+            self.state[lane.slot].link = link;
+            let TableEntry { tenant, stream, .. } = self.table[lane.slot];
+            leaves.push(tenant, stream, lane.position, link);
+        }
     }
 }

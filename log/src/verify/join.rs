@@ -2,6 +2,7 @@
 
 use super::Verified;
 use super::examine::{At, Examined, Findings, Map, Stretch};
+use super::trees::{Rows, Sizes};
 use crate::error::{Cause, Damage, Loss};
 use crate::format::Fault;
 use crate::format::manifest::Manifest;
@@ -11,8 +12,9 @@ use crate::manifest::ManifestRead;
 use std::ops::Range;
 
 /// Joins what the segments, in order, and the manifest show.
-pub(super) fn join(read: &ManifestRead, examined: Vec<Examined>, logs: usize) -> Verified {
-    let mut verified = Verified { logs, segments: examined.len(), ..Verified::default() };
+pub(super) fn join(read: &ManifestRead, examined: Vec<Examined>, logs: usize, sizes: &Sizes) -> Verified {
+    let engine = engine(read, &examined);
+    let mut verified = Verified { logs, segments: examined.len(), engine, ..Verified::default() };
     match read.manifest {
         Some(_) => verified.bad_copy = read.bad_copies().pop(),
         None => blame_copies(read, examined.len(), &mut verified.damage),
@@ -20,22 +22,38 @@ pub(super) fn join(read: &ManifestRead, examined: Vec<Examined>, logs: usize) ->
     let listed = read.manifest.as_ref().map_or(0, |manifest| manifest.frontiers.len());
     let found = examined.last().map_or(0, |segment| usize::from(segment.outline.id.log) + 1);
     let mut segments = examined.into_iter().peekable();
-    let mut streams: Map<Vec<Stretch>> = Map::default();
+    let mut all = Joined { sizes, streams: Map::default(), trees: Rows::default() };
     for log in 0..listed.max(found) {
         let log = u16::try_from(log).expect("a log's number is below LOGS_MAX");
         let mut of_log = Vec::new();
         while let Some(segment) = segments.next_if(|segment| segment.outline.id.log == log) {
             of_log.push(segment);
         }
-        join_log(log, of_log, read.manifest.as_ref(), &mut verified, &mut streams);
+        join_log(log, of_log, read.manifest.as_ref(), &mut verified, &mut all);
     }
-    verified.streams = streams.len();
-    let mut streams: Vec<_> = streams.into_iter().collect();
+    verified.streams = all.streams.len();
+    let mut streams: Vec<_> = all.streams.into_iter().collect();
     streams.sort_unstable_by_key(|(key, _)| *key);
     for (key, stretches) in streams {
         join_stream(key, stretches, &mut verified.damage);
     }
+    verified.trees = all.trees.join(sizes, &mut verified.damage);
     verified
+}
+
+fn engine(read: &ManifestRead, examined: &[Examined]) -> Option<[u8; 16]> {
+    let mut headers = examined.iter().filter_map(|segment| segment.outline.header.ok()).map(|header| header.engine);
+    read.manifest.as_ref().map(|manifest| manifest.engine).or_else(|| {
+        let first = headers.next()?;
+        headers.all(|engine| engine == first).then_some(first)
+    })
+}
+
+/// What goes over all logs.
+struct Joined<'a> {
+    sizes: &'a Sizes,
+    streams: Map<Vec<Stretch>>,
+    trees: Rows,
 }
 
 /// Neither copy of the manifest serves. Where there is no segment either, that need not be damage: it is durable before the
@@ -57,7 +75,7 @@ fn join_log(
     segments: Vec<Examined>,
     manifest: Option<&Manifest>,
     verified: &mut Verified,
-    streams: &mut Map<Vec<Stretch>>,
+    all: &mut Joined<'_>,
 ) {
     let frontier = manifest.and_then(|manifest| manifest.frontiers.get(usize::from(log))).copied().unwrap_or_default();
     let clean = manifest.is_some_and(|manifest| manifest.clean);
@@ -70,9 +88,10 @@ fn join_log(
     let unsealed = unsealed(&outlines, &judgement, clean);
     for (at, (frames, mut findings)) in rests.into_iter().enumerate() {
         let (outline, judged) = (&outlines[at], &judgement.segments[at]);
-        findings.take(outline.id, &frames, &judged.items, None);
+        findings.take(outline.id, &frames, &judged.items, all.sizes, None);
         if judged.verdict != Verdict::Part {
             findings.stretches.clear();
+            findings.trees.clear();
         }
         if unsealed.contains(&at) && !outline.has_trailer {
             let end = outline.frames.last().map_or(0, |frame| frame.end);
@@ -80,7 +99,7 @@ fn join_log(
             findings.damage.push(Damage { segment: outline.id, bytes, cause, losses: Vec::new() });
         }
         verified.bytes += outline.length;
-        take(findings, verified, streams);
+        take(findings, verified, all);
     }
     for Lost { segment, bytes, cause, .. } in judgement.end {
         verified.damage.push(Damage { segment, bytes, cause, losses: Vec::new() });
@@ -88,14 +107,15 @@ fn join_log(
     verified.torn += usize::from(judgement.torn.is_some());
 }
 
-fn take(findings: Findings, verified: &mut Verified, streams: &mut Map<Vec<Stretch>>) {
+fn take(findings: Findings, verified: &mut Verified, all: &mut Joined<'_>) {
     verified.frames += findings.frames;
     verified.records += findings.records;
     verified.payload_bytes += findings.payload_bytes;
     verified.damage.extend(findings.damage);
     for (key, stretches) in findings.stretches {
-        streams.entry(key).or_default().extend(stretches);
+        all.streams.entry(key).or_default().extend(stretches);
     }
+    all.trees.take(findings.trees);
 }
 
 /// The segments that should be sealed and are not: closing seals all, and so does an opening before it goes on, but

@@ -1,10 +1,13 @@
-//! Verification: every byte of every segment is read, every checksum and every chain link computed again.
+//! Verification: every byte of every segment is read, every checksum, every chain link and every tenant's tree computed again.
 //!
 //! Segments are independent of each other and are examined by all cores (`examine`); what joins them (sequences, marks,
-//! streams' links) is checked at the end (`join`). No key is needed and nothing is changed.
+//! streams' links, tenants' positions) is checked at the end (`join`, `trees`). No key is needed and nothing is changed.
 
 mod examine;
 mod join;
+mod trees;
+
+pub use trees::Tree;
 
 use crate::error::{Damage, LogError};
 use crate::format::segment::SegmentId;
@@ -19,6 +22,7 @@ use examine::{Examined, examine};
 use iobackend::{Buffer, FileSlot, IoBackend, OpenMode};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use trees::Sizes;
 
 /// What verification found.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +41,10 @@ pub struct Verified {
     pub bytes: u64,
     /// Streams, catalogs included.
     pub streams: usize,
+    /// Whose directory it is: as the manifest says, or else all segments alike.
+    pub engine: Option<[u8; 16]>,
+    /// The tenants' Merkle trees, by tenant.
+    pub trees: Vec<Tree>,
     /// What is damaged; empty if all is well.
     pub damage: Vec<Damage>,
     /// Tails that were written and never acknowledged: the next opening cuts them.
@@ -56,6 +64,20 @@ pub fn verify<B: IoBackend>(
     threads: usize,
     progress: impl Fn(u64, u64) + Sync,
 ) -> Result<Verified, LogError> {
+    verify_roots(open, threads, &[], progress)
+}
+
+/// The same, and gives the roots that tenants' trees had at some sizes: those of checkpoints that somebody kept.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_roots<B: IoBackend>(
+    open: impl Fn() -> Result<(B, Buffer), LogError> + Sync,
+    threads: usize,
+    sizes: &[(u64, u64)],
+    progress: impl Fn(u64, u64) + Sync,
+) -> Result<Verified, LogError> {
+    let sizes = Sizes::new(sizes);
     let (mut backend, buffer) = open()?;
     let mut buffer = Some(buffer);
     let read = read_manifest(&mut backend, &mut buffer)?;
@@ -70,7 +92,7 @@ pub fn verify<B: IoBackend>(
         let (mut backend, buffer) = open()?;
         let mut buffer = Some(buffer);
         while let Some(&id) = ids.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let examined = examine(&mut backend, &mut buffer, id, engine)?;
+            let examined = examine(&mut backend, &mut buffer, id, engine, &sizes)?;
             let bytes = examined.outline.length as usize;
             results.lock().push(examined);
             progress((done.fetch_add(bytes, Ordering::Relaxed) + bytes) as u64, total);
@@ -87,7 +109,7 @@ pub fn verify<B: IoBackend>(
     let mut examined = results.into_inner();
     examined.sort_unstable_by_key(|segment| segment.outline.id);
     show_pinned(&open, &read, &mut examined)?;
-    Ok(join::join(&read, examined, logs))
+    Ok(join::join(&read, examined, logs, &sizes))
 }
 
 /// Shows the history what it needs of sealed segments; mostly that is nothing.

@@ -42,7 +42,6 @@ pub struct Sent {
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub streams: BTreeMap<Key, Vec<Sent>>,
-    positions: BTreeMap<u64, u64>,
 }
 
 impl Model {
@@ -50,6 +49,12 @@ impl Model {
     pub fn forget_from(&mut self, settled: u64) {
         self.streams.values_mut().for_each(|sent| sent.retain(|sent| sent.sequence < settled));
         self.streams.retain(|_, sent| !sent.is_empty());
+    }
+
+    /// The position of the tenant's next record: after a crash that of the first one that was cut.
+    pub fn next_position(&self, tenant: u64) -> u64 {
+        let of_tenant = self.streams.range((tenant, 0)..=(tenant, u32::MAX));
+        of_tenant.filter_map(|(_, sent)| sent.last()).map(|sent| sent.told.position + 1).max().unwrap_or(0)
     }
 
     pub fn records(&self) -> usize {
@@ -254,19 +259,18 @@ impl<B: IoBackend> Session<B> {
         if room != Room::Ready {
             return room;
         }
+        let position = self.model.next_position(key.0);
         let sent = self.model.streams.entry(key).or_default();
-        let position = self.model.positions.entry(key.0).or_default();
         let header = RecordHeader {
             slot: 0,
             kind,
             flags: 0,
             payload_bytes: payload.len() as u32,
             offset: sent.len() as u64,
-            position: *position,
+            position,
             timestamp: self.now,
             key_id,
         };
-        *position += 1;
         let told = Told { kind, position: header.position, timestamp: header.timestamp, payload: payload.to_vec() };
         sent.push(Sent { told, sequence: self.log.sequence() });
         assert!(self.log.can_seal(number, key_id), "key {key_id} of tenant {}", key.0);
