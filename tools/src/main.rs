@@ -24,6 +24,7 @@ mod machine;
 mod names;
 mod output;
 mod progress;
+mod proof;
 mod read;
 mod report;
 mod scratch;
@@ -57,6 +58,7 @@ enum Command {
     Ingest(ingest::Args),
     Read(read::Args),
     Verify(verify::Args),
+    Proof(proof::Args),
     Inspect(inspect::Args),
     Bench(Box<bench::Args>),
     Keygen(keygen::Args),
@@ -79,6 +81,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Ingest(args) => ingest::run(args),
         Command::Read(args) => read::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Proof(args) => proof::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Keygen(args) => keygen::run(args),

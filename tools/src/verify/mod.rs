@@ -1,4 +1,7 @@
-//! `diatreme verify`: reads everything, believes nothing, and says what is damaged.
+//! `diatreme verify`: reads everything, believes nothing, and says what is damaged, and whether the log extends what somebody kept
+//! of it.
+
+pub(crate) mod checkpoints;
 
 use crate::directory::{self, Caching, Reader, Survey};
 use crate::failure::Failure;
@@ -7,21 +10,28 @@ use crate::output;
 use crate::progress;
 use crate::report::Report;
 use crate::table::{Table, count, grouped};
+use checkpoints::{Judged, Kept, Verdict};
+use crypto::note::Verifier;
 use diatreme::DirectoryLock;
 use indicatif::ProgressBar;
-use log::{Cause, Damage, Loss, ManifestRead, Verified};
+use log::{Cause, Damage, Loss, ManifestRead, Tree, Verified};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-const EXAMPLE: &str = "Example:
+const EXAMPLE: &str = "Examples:
   diatreme verify --data-dir data --json verified.json
+  diatreme verify --data-dir copy --checkpoint kept --key diatreme/<engine>/<tenant>+<id>+<key>
 
-Every segment is read, past the page cache where the file system allows it, and every checksum and
-every link of every stream's hash chain is computed again. Nothing is changed, and no key is
-needed. A directory that may only be read will do, and one without a manifest. Exit code 1 if
-anything is damaged, 2 if the directory is missing or holds no data.";
+Every segment is read, past the page cache where the file system allows it, and every checksum,
+every link of every stream's hash chain, and every tenant's Merkle tree is computed again. Nothing is
+changed, and no secret key is needed. A directory that may only be read will do, a copy, and one
+without a manifest. Exit code 1 if anything is damaged, 2 if the directory is missing or holds no data.
+
+By itself this shows that the log is whole, not that it is the one that was written: who can write to
+the disk can cut it, or make all of it anew. A checkpoint that was kept elsewhere shows that too:
+the log must begin with what was signed, or the exit code is 1.";
 
 /// Proves that everything that was acknowledged is there and as it was written, or names what is not.
 #[derive(clap::Args, Debug)]
@@ -35,12 +45,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
+    /// A checkpoint that was kept: the log must extend it. May be given more than once.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    checkpoint: Vec<PathBuf>,
+
+    /// The pinned key of a checkpoint, as `name+id+base64`; one for each tenant.
+    #[arg(long, value_name = "VKEY", requires = "checkpoint")]
+    key: Vec<Verifier>,
+
     /// Write a report to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let kept: Vec<_> = args.checkpoint.iter().map(|file| Kept::read(file, &args.key)).collect::<Result<_, _>>()?;
     let survey = directory::survey(&args.data_dir)?;
     let _lock = DirectoryLock::shared(&args.data_dir).map_err(Failure::engine(&args.data_dir))?;
     let report = Report::open(args.json.as_deref())?;
@@ -49,12 +68,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let manifest = manifest.map_err(Failure::at(&args.data_dir))?;
     let bar = progress::bar(0);
     let since = Instant::now();
-    let verified = verify(&args.data_dir, threads, &bar);
+    let verified = verify(&args.data_dir, threads, &kept, &bar);
     let seconds = since.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let verified = verified?;
     let names = names(&args.data_dir, &survey, &verified)?;
-    let findings = Findings::new(&verified, &names, &manifest, seconds);
+    let judged = kept.iter().map(|kept| kept.judge(&verified)).collect();
+    let findings = Findings::new(&verified, &names, &manifest, judged, seconds);
     // The report first, then what people read, who may leave early: neither takes anything from the verdict.
     let reported = report.map_or(Ok(()), |report| report.write(&findings));
     let printed = output::print(|out| print(&findings, out));
@@ -62,16 +82,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn verdict(findings: &Findings, path: &Path) -> Result<(), Failure> {
-    let damaged = match findings.damage.len() as u64 {
-        0 => return Ok(()),
-        1 => "1 place is".into(),
-        more => format!("{} are", count(more, "place")),
-    };
     let path = path.display();
-    Err(Failure::failed(format!("{path}: {damaged} damaged, named above; restore what is lost from a backup")))
+    let damaged = match findings.damage.len() as u64 {
+        0 => None,
+        1 => Some("1 place is".into()),
+        more => Some(format!("{} are", count(more, "place"))),
+    };
+    let damaged = damaged.map(|damaged| {
+        Failure::failed(format!("{path}: {damaged} damaged, named above; restore what is lost from a backup"))
+    });
+    let broken = findings.checkpoints.iter().filter(|judged| judged.verdict != Verdict::Extended).count() as u64;
+    let broken = (broken > 0).then(|| {
+        let broken = count(broken, "checkpoint");
+        Failure::failed(format!(
+            "{path}: the log does not extend {broken}, named above: keep it as it is, it is evidence"
+        ))
+    });
+    Failure::join([damaged.map_or(Ok(()), Err), broken.map_or(Ok(()), Err)])
 }
 
-fn verify(path: &Path, threads: usize, bar: &ProgressBar) -> Result<Verified, Failure> {
+fn verify(path: &Path, threads: usize, kept: &[Kept], bar: &ProgressBar) -> Result<Verified, Failure> {
     let open = || {
         let Reader { backend, buffer } = Reader::open(path, Caching::Direct)?;
         Ok((backend, buffer.expect("the reader has just carved its buffer")))
@@ -80,7 +110,8 @@ fn verify(path: &Path, threads: usize, bar: &ProgressBar) -> Result<Verified, Fa
         bar.set_length(total);
         bar.set_position(done);
     };
-    log::verify(open, threads, progress).map_err(Failure::at(path))
+    let sizes: Vec<_> = kept.iter().map(Kept::size).collect();
+    log::verify_roots(open, threads, &sizes, progress).map_err(Failure::at(path))
 }
 
 /// The names that the damage needs: the catalogs are read only if there are losses to name.
@@ -112,6 +143,22 @@ struct Findings {
     /// What is not as it should be and costs nothing.
     notes: Vec<Note>,
     damage: Vec<Place>,
+    /// Each tenant's Merkle tree.
+    trees: Vec<TreeLine>,
+    /// What became of each checkpoint that was given.
+    checkpoints: Vec<Judged>,
+}
+
+/// A tenant's tree.
+#[derive(Serialize)]
+struct TreeLine {
+    tenant: String,
+    /// Records from position 0 on, up to the first that is missing.
+    size: u64,
+    /// The root over them, in base64 as in a checkpoint.
+    root: String,
+    /// Whether there are records behind a gap.
+    broken: bool,
 }
 
 /// A copy of the manifest that is missing or bad while the other one serves: a power cut may come while a copy is written.
@@ -148,7 +195,13 @@ struct Lost {
 }
 
 impl Findings {
-    fn new(verified: &Verified, names: &Names, manifest: &ManifestRead, seconds: f64) -> Findings {
+    fn new(
+        verified: &Verified,
+        names: &Names,
+        manifest: &ManifestRead,
+        checkpoints: Vec<Judged>,
+        seconds: f64,
+    ) -> Findings {
         // In which copy a fault lies is known to whoever reads the manifest, and to no damage.
         let faults = directory::manifest_faults(manifest).into_iter();
         let (notes, manifest): (Vec<_>, Vec<_>) = match manifest.manifest {
@@ -172,7 +225,16 @@ impl Findings {
             torn_tails: verified.torn,
             notes,
             damage,
+            trees: verified.trees.iter().map(TreeLine::new).collect(),
+            checkpoints,
         }
+    }
+}
+
+impl TreeLine {
+    fn new(tree: &Tree) -> TreeLine {
+        let Tree { tenant, size, root, broken, .. } = tree;
+        TreeLine { tenant: format!("{tenant:016x}"), size: *size, root: root.to_base64(), broken: *broken }
     }
 }
 
@@ -249,6 +311,7 @@ fn print(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
     row("records", grouped(findings.records));
     row("payload bytes", grouped(findings.payload_bytes));
     row("streams, catalogs included", grouped(findings.streams as u64));
+    row("tenants' trees", grouped(findings.trees.len() as u64));
     row("bytes read", grouped(findings.bytes_read));
     row("seconds", format!("{:.3}", findings.seconds));
     row("GB/s", format!("{:.2}", findings.gigabytes_per_second));
@@ -266,5 +329,5 @@ fn print(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
     if findings.sound {
         writeln!(out, "sound: every checksum and every chain link fits")?;
     }
-    Ok(())
+    findings.checkpoints.iter().try_for_each(|judged| writeln!(out, "{judged}"))
 }

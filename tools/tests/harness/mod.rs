@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "only tests use this")]
 
+pub mod history;
 pub mod lines;
 pub mod mount;
 pub mod supervised;
