@@ -559,6 +559,8 @@ def read_frames(file: File, segment: Segment, end: int) -> None:
         if head == ZERO_BLOCK:
             at += BLOCK
             continue
+        if head[:4] == b"DtFt" and is_unfinished_footer(file, segment, at, end):
+            return
         part = read_part(file, segment, head, at, end)
         last = segment.parts[-1] if segment.parts else None
         if isinstance(part, Hole) and isinstance(last, Hole) and part.header is None and last.end == part.begin:
@@ -566,6 +568,16 @@ def read_frames(file: File, segment: Segment, end: int) -> None:
         else:
             segment.parts.append(part)
         at = part.end
+
+
+def is_unfinished_footer(file: File, segment: Segment, at: int, end: int) -> bool:
+    """A footer without a trailer, as a crash while the segment was sealed leaves it: it vouches for nothing, and no frame follows."""
+    length = u32(file.read(at, BLOCK).ljust(BLOCK), 12)
+    try:
+        footer = decode_footer(file.read(at, min(length, end - at)), segment.log, segment.number, at)
+        return segment.incarnation in (None, footer.incarnation)
+    except Bad:
+        return False
 
 
 def read_part(file: File, segment: Segment, head: bytes, at: int, end: int) -> Frame | Hole:
@@ -765,10 +777,14 @@ def drop_other_histories(log: Log, pins: list[Pin]) -> None:
         if segment is None or segment.missing:
             continue
         found = next((frame for frame in segment.frames if frame.header.sequence == pin.sequence), None)
-        if found is None:
-            other = segment.footer is not None
-        else:
+        footer = segment.footer
+        if found:
             other = found.end != pin.end or pin.body_crc not in (None, found.header.body_crc)
+        elif footer and footer.end_sequence == pin.sequence + 1:
+            # The frame itself may be damaged; the footer has its checksum too.
+            other = footer.position != pin.end or pin.body_crc not in (None, footer.last_body_crc)
+        else:
+            other = footer is not None and not footer.first_sequence <= pin.sequence < footer.end_sequence
         if other:
             what = f"another history: it does not hold frame {pin.sequence} as it was pinned when the directory was opened or closed"
             log.damage.append(Damage(segment.name, BLOCK, segment.size, what))
@@ -809,7 +825,8 @@ def verify_log(log: Log, frontier: Frontier | None, closed_cleanly: bool, engine
     adopt_frames(log, claim_of(log, frontier), frontier)
     check_links_of_frames(log)
     for segment in log.segments:
-        check_sealing(log, segment, closed_cleanly)
+        later = any(one.header and one.incarnation != segment.incarnation for one in log.segments[segment.number :])
+        check_sealing(log, segment, closed_cleanly or later)
 
 
 def check_header(log: Log, segment: Segment) -> None:
@@ -844,7 +861,7 @@ def adopt_frames(log: Log, claim: int, frontier: Frontier | None) -> None:
                 if expected >= claim and segment.number >= missing_max:
                     log.torn = True  # nothing vouches for the frame before this one, nor for this one
                     return
-                name_missing_frames(log, expected, sequence, doubts, place, segment, part.begin)
+                name_missing_frames(log, expected, sequence, doubts, place)
             elif doubts:
                 name_strange_bytes(log, doubts, segment)
             adopt(log, part)
@@ -862,24 +879,41 @@ def adopt(log: Log, frame: Frame) -> None:
         log.damage.append(Damage(frame.segment.name, frame.begin, frame.end, what))
 
 
-def name_hole(log: Log, segment: Segment, hole: Hole, sequence: int) -> None:
+def name_holes(log: Log, doubts: list[tuple[Segment, Hole]], expected: int, place: tuple[Segment, int] | None) -> None:
+    segment, begin = doubts[0][0], BLOCK
+    if place and place[0] is segment:
+        begin = place[1]  # of a frame whose beginning is zero now, the hole is only the rest
+    for number, (where, hole) in enumerate(doubts):
+        name_hole(log, where, hole, expected, begin if number == 0 else hole.begin)
+
+
+def name_hole(log: Log, segment: Segment, hole: Hole, sequence: int, begin: int) -> None:
     losses = []
     for entry in hole.table:
         losses.append(Loss(entry.tenant, entry.stream, entry.first_offset, entry.first_offset + entry.records - 1))
         log.told.append((entry.tenant, entry.stream, entry.first_offset + entry.records))
     number = hole.header.sequence if hole.header else sequence
-    log.damage.append(Damage(segment.name, hole.begin, hole.end, f"frame {number}: {hole.what}", losses))
+    log.damage.append(Damage(segment.name, begin, hole.end, f"frame {number}: {hole.what}", losses))
 
 
 def name_missing_frames(log: Log, expected: int, sequence: int, doubts: list[tuple[Segment, Hole]],
-                        place: tuple[Segment, int] | None, segment: Segment, at: int) -> None:
-    for where, hole in doubts:
-        name_hole(log, where, hole, expected)
-    if not doubts and not any(one.missing for one in log.segments):
-        missing = f"frame {expected} is" if sequence == expected + 1 else f"frames {expected} to {sequence - 1} are"
-        where, begin = place if place else (segment, BLOCK)
-        end = at if where is segment else where.footer_at or where.size
-        log.damage.append(Damage(where.name, begin, max(begin, end), missing + " not there"))
+                        place: tuple[Segment, int] | None) -> None:
+    if doubts:
+        name_holes(log, doubts, expected, place)
+    elif not any(one.missing for one in log.segments):
+        name_absent_frames(log, expected, sequence, place)
+
+
+def name_absent_frames(log: Log, expected: int, sequence: int, place: tuple[Segment, int] | None) -> None:
+    """Nothing is left of them: they are named where they should have begun."""
+    what = f"frame {expected} is not there" if sequence == expected + 1 else f"frames {expected} to {sequence - 1} are not there"
+    segment, begin = place if place else (None, 0)
+    if segment is None or segment.footer and begin >= segment.footer.position:
+        # Not in that segment, which is whole, but in the one after it.
+        following = [one for one in log.segments if segment is None or one.number > segment.number]
+        segment, begin = (following[0], 0 if not following[0].parts else BLOCK) if following else (segment, begin)
+    name = segment.name if segment else segment_name(log.number, 1)
+    log.damage.append(Damage(name, begin, max(begin, segment.size if segment else 0), what))
 
 
 def name_strange_bytes(log: Log, doubts: list[tuple[Segment, Hole]], segment: Segment) -> None:
@@ -891,19 +925,19 @@ def name_strange_bytes(log: Log, doubts: list[tuple[Segment, Hole]], segment: Se
 
 def judge_the_end(log: Log, expected: int, claim: int, doubts: list[tuple[Segment, Hole]],
                   place: tuple[Segment, int] | None, missing_max: int) -> None:
+    named = [one for one in doubts if one[1].cut or expected < claim or one[0].number < missing_max]
+    if named:
+        name_holes(log, named, expected, place)
     for segment, hole in doubts:
-        if hole.cut or expected < claim or segment.number < missing_max:
-            name_hole(log, segment, hole, expected)
-        elif segment.footer is not None or segment.footer_problem:
+        if (segment, hole) in named:
+            continue
+        if segment.footer is not None or segment.footer_problem:
             what = "there are bytes where nothing should be: " + hole.what
             log.damage.append(Damage(segment.name, hole.begin, hole.end, what))
-        elif hole.what != "a footer":
+        else:
             log.torn = True
     if expected < claim and not doubts and not any(segment.missing for segment in log.segments):
-        what = f"frame {expected} is not there" if claim == expected + 1 else f"frames {expected} to {claim - 1} are not there"
-        where, begin = place if place else (log.segments[0], BLOCK) if log.segments else (None, 0)
-        name = where.name if where else segment_name(log.number, 1)
-        log.damage.append(Damage(name, begin, max(begin, where.size if where else 0), what))
+        name_absent_frames(log, expected, claim, place)
 
 
 def check_links_of_frames(log: Log) -> None:
@@ -923,25 +957,23 @@ def check_links_of_frames(log: Log) -> None:
             log.damage.append(Damage(frame.segment.name, frame.begin, frame.end, what))
 
 
-def check_sealing(log: Log, segment: Segment, closed_cleanly: bool) -> None:
-    """A footer says what its frames say. One that must be there is there."""
-    if segment.missing:
+def check_sealing(log: Log, segment: Segment, must_be_sealed: bool) -> None:
+    """A footer says what its frames say. It is there once the engine has closed, or was opened again."""
+    for one in segment.footer.streams if segment.footer else []:
+        log.told.append((one.tenant, one.stream, one.end_offset))
+    if segment.missing or any(damage.file == segment.name for damage in log.damage):
         return
     end = segment.footer_at or (segment.adopted[-1].end if segment.adopted else BLOCK)
     problem = segment.footer_problem
     if not problem and segment.footer:
-        for one in segment.footer.streams:
-            log.told.append((one.tenant, one.stream, one.end_offset))
-        whole = not any(isinstance(part, Hole) or part.contradiction for part in segment.parts)
         first = segment.footer.first_sequence
         before = next((frame.header.body_crc for frame in log.frames if frame.header.sequence == first - 1), None)
         try:
-            if whole:
-                check_footer(segment, before)
+            check_footer(segment, before)
         except Bad as bad:
             problem = str(bad)
-    elif not problem and closed_cleanly and segment.adopted:
-        problem = "there is none, though the directory was closed cleanly"
+    elif not problem and must_be_sealed and segment.adopted:
+        problem = "there is none, though the directory was closed, or opened again, since"
     if problem:
         log.damage.append(Damage(segment.name, end, segment.size, f"footer: {problem}; no record is touched"))
 
@@ -1183,8 +1215,8 @@ def find_what_was_told_of(report: Report) -> None:
         for tenant, stream, end in log.told:
             ends[tenant, stream] = max(end, ends.get((tenant, stream), 0))
     for (tenant, stream), end in sorted(ends.items()):
-        known = report.tenants.get(tenant)
-        runs = known.streams[stream].runs if known and stream in known.streams else []
+        known = report.tenants.setdefault(tenant, Tenant(tenant))
+        runs = known.streams.setdefault(stream, Stream()).runs
         have = max((run.end_offset for run in runs), default=0)
         if have < end:
             lose(report, tenant, stream, have, end - 1, (segment_name(0, 1), 0, 0))
