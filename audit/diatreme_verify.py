@@ -38,6 +38,8 @@ BLOCK = 4096
 ZERO_BLOCK = bytes(BLOCK)
 FORMAT_VERSION = 1
 LOGS_MAX = 1024
+SEGMENT_NUMBER_MAX = 99_999_999
+SEQUENCES_MAX = 1 << 55
 # A file whose number is that far above those of the others belongs to no history of its log.
 SEGMENTS_MISSING_MAX = 1 << 20
 OVERRIDES_MAX = 65_536
@@ -211,8 +213,10 @@ def decode_manifest(name: str, data: bytes) -> Manifest:
     parts = MANIFEST.size + FRONTIER.size * logs + OVERRIDE.size * overrides + identity + 4
     check(length == parts, "its length is not that of its parts")
     check(shards >= 1, "names no shards")
-    check(len(data) == -(-length // BLOCK) * BLOCK and zeros(data[length:]), "is not zero behind its end")
+    check(zeros(data[length : -(-length // BLOCK) * BLOCK]), "is not zero behind its end")
     frontiers = [Frontier(*FRONTIER.unpack_from(data, MANIFEST.size + FRONTIER.size * log)) for log in range(logs)]
+    bounded = all(one.next_sequence < SEQUENCES_MAX and one.segment <= SEGMENT_NUMBER_MAX for one in frontiers)
+    check(bounded, "a frontier is out of bounds")
     for number in range(overrides):
         _, _, reserved = OVERRIDE.unpack_from(data, MANIFEST.size + FRONTIER.size * logs + OVERRIDE.size * number)
         check(zeros(reserved), "an override is not as the format has it")
@@ -240,6 +244,7 @@ def decode_segment_header(name: str, block: bytes, log: int, number: int) -> Seg
     check((its_log, its_number) == (log, number), f"it is that of segment {its_number} of log {its_log}")
     check(zeros(block[SEGMENT_HEADER.size : 4092]), "is not zero where it should be")
     check(capacity % BLOCK == 0, "its capacity is not whole blocks")
+    check(base < SEQUENCES_MAX and (base > 0 or base_segment == 0), "its base is out of bounds")
     return SegmentHeader(engine, incarnation, capacity, base, base_end, base_segment, base_crc)
 
 
@@ -276,7 +281,7 @@ def decode_frame_header(data: bytes, log: int, segment: int, at: int) -> FrameHe
     check(length >= BLOCK and length % BLOCK == 0, "its length is not whole blocks")
     used = FRAME_HEADER_BYTES + record_bytes + TABLE_ENTRY.size * entries
     check(record_bytes % 8 == 0 and used <= length, "its parts are longer than it is")
-    check(sequence < 1 << 55 and durable_mark <= sequence, "its sequence or its durable mark is out of bounds")
+    check(sequence < SEQUENCES_MAX and durable_mark <= sequence, "its sequence or its durable mark is out of bounds")
     return FrameHeader(its_log, its_segment, bool(flags & 1), entries, incarnation, sequence, durable_mark, position, length,
                        record_bytes, records, previous_crc, table_crc, body_crc)
 
@@ -516,7 +521,8 @@ def read_segment(file: File, log: int, number: int, name: str, engine: bytes | N
     try:
         check(len(block) == BLOCK, "the file ends here")
         segment.header = decode_segment_header(name, block, log, number)
-        check(engine in (None, segment.header.engine), "it is that of another engine")
+        if engine not in (None, segment.header.engine):
+            raise Refused(f"{name} was made in another data directory: put back the segment that belongs here, from a backup")
     except Bad as bad:
         segment.header, segment.header_problem = None, str(bad)
     end = read_footer(file, segment)
@@ -683,9 +689,9 @@ def check_footer(segment: Segment, previous_crc: int | None) -> None:
     """What a footer says of its segment's frames, computed again from them."""
     footer, frames = segment.footer, segment.frames
     check(footer is not None, "there is none")
-    first = footer.first_sequence
-    check([frame.header.sequence for frame in frames] == list(range(first, footer.end_sequence)),
-          "it counts other frames than there are")
+    check(footer.end_sequence - footer.first_sequence == len(frames), "it counts other frames than there are")
+    follow = all(frame.header.sequence == number for number, frame in enumerate(frames, footer.first_sequence))
+    check(follow, "it counts other frames than there are")
     ends = frames[-1].end if frames else BLOCK
     check(footer.position == ends, "it does not follow the last frame")
     check(footer.records == sum(frame.header.records for frame in frames), "it counts other records than there are")
@@ -824,9 +830,10 @@ def verify_log(log: Log, frontier: Frontier | None, closed_cleanly: bool, engine
     drop_other_histories(log, pins_of(log, frontier))
     adopt_frames(log, claim_of(log, frontier), frontier)
     check_links_of_frames(log)
+    crcs = {frame.header.sequence: frame.header.body_crc for frame in log.frames}
+    newest = next((segment.incarnation for segment in reversed(log.segments) if segment.header), None)
     for segment in log.segments:
-        later = any(one.header and one.incarnation != segment.incarnation for one in log.segments[segment.number :])
-        check_sealing(log, segment, closed_cleanly or later)
+        check_sealing(log, segment, closed_cleanly or segment.incarnation != newest, crcs)
 
 
 def check_header(log: Log, segment: Segment) -> None:
@@ -910,10 +917,13 @@ def name_absent_frames(log: Log, expected: int, sequence: int, place: tuple[Segm
     segment, begin = place if place else (None, 0)
     if segment is None or segment.footer and begin >= segment.footer.position:
         # Not in that segment, which is whole, but in the one after it.
-        following = [one for one in log.segments if segment is None or one.number > segment.number]
-        segment, begin = (following[0], 0 if not following[0].parts else BLOCK) if following else (segment, begin)
-    name = segment.name if segment else segment_name(log.number, 1)
-    log.damage.append(Damage(name, begin, max(begin, segment.size if segment else 0), what))
+        number = segment.number + 1 if segment else 1
+        segment = next((one for one in log.segments if one.number == number), None)
+        begin = BLOCK if segment and segment.parts else 0
+        if segment is None:
+            log.damage.append(Damage(segment_name(log.number, number), 0, 0, "the file is missing"))
+            return
+    log.damage.append(Damage(segment.name, begin, max(begin, segment.size), what))
 
 
 def name_strange_bytes(log: Log, doubts: list[tuple[Segment, Hole]], segment: Segment) -> None:
@@ -957,25 +967,24 @@ def check_links_of_frames(log: Log) -> None:
             log.damage.append(Damage(frame.segment.name, frame.begin, frame.end, what))
 
 
-def check_sealing(log: Log, segment: Segment, must_be_sealed: bool) -> None:
+def check_sealing(log: Log, segment: Segment, must_be_sealed: bool, crcs: dict[int, int]) -> None:
     """A footer says what its frames say. It is there once the engine has closed, or was opened again."""
-    for one in segment.footer.streams if segment.footer else []:
-        log.told.append((one.tenant, one.stream, one.end_offset))
-    if segment.missing or any(damage.file == segment.name for damage in log.damage):
+    if segment.missing:
         return
-    end = segment.footer_at or (segment.adopted[-1].end if segment.adopted else BLOCK)
-    problem = segment.footer_problem
-    if not problem and segment.footer:
-        first = segment.footer.first_sequence
-        before = next((frame.header.body_crc for frame in log.frames if frame.header.sequence == first - 1), None)
+    footer, problem = segment.footer, segment.footer_problem
+    damaged = any(damage.file == segment.name for damage in log.damage)
+    if footer and not damaged:
         try:
-            check_footer(segment, before)
+            check_footer(segment, crcs.get(footer.first_sequence - 1))
         except Bad as bad:
             problem = str(bad)
-    elif not problem and must_be_sealed and segment.adopted:
+    elif not footer and not problem and must_be_sealed and segment.adopted:
         problem = "there is none, though the directory was closed, or opened again, since"
-    if problem:
-        log.damage.append(Damage(segment.name, end, segment.size, f"footer: {problem}; no record is touched"))
+    if footer and not problem:
+        log.told += [(one.tenant, one.stream, one.end_offset) for one in footer.streams]
+    if problem and not damaged:
+        begin = segment.footer_at or (segment.adopted[-1].end if segment.adopted else BLOCK)
+        log.damage.append(Damage(segment.name, begin, segment.size, f"footer: {problem}; no record is touched"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1092,21 +1101,18 @@ def read_manifests(directory: str, report: Report) -> Manifest | None:
             report.notes.append((name, f"{problem}; the other copy serves, and the next opening writes it anew"))
         else:
             report.damage.append(Damage(name, 0, 0, f"{problem}; neither copy serves"))
-    # Of two equal ones either will do.
+    # Of two with one generation it is the first: both say the same.
     return max(intact, key=lambda manifest: manifest.generation) if intact else None
 
 
 def read_log(directory: str, number: int, found: list[int], frontier: Frontier | None, report: Report) -> Log:
-    highest = max(found, default=0)
     for far in found + ([frontier.segment] if frontier else []):
         others = [one for one in found if one < far]
         if far - max(others, default=0) > SEGMENTS_MISSING_MAX:
             raise Refused(f"{segment_name(number, far)}: a number so far above the others is of no history of this log")
-    if frontier:
-        highest = max(highest, frontier.segment)
     log = Log(number, [])
     present = set(found)
-    for one in range(1, highest + 1):
+    for one in range(1, max(found, default=0) + 1):
         name = segment_name(number, one)
         if one not in present:
             log.segments.append(Segment(number, one, name, missing=True))
@@ -1356,15 +1362,15 @@ class Checkpoint:
     tenant: int
     size: int
     root: bytes
-    extensions: list[str]
+    time: int  # when it was signed, as the signer says; nanoseconds since 1970
 
 
 def open_checkpoint(data: bytes, keys: list[Key]) -> Checkpoint:
     """A checkpoint whose signature was verified, by the key that its origin names."""
     text, signer = open_note(data, keys)
     lines = text[:-1].split("\n")
-    if len(lines) < 3 or any(not line for line in lines):
-        raise Refused("it is not a checkpoint: origin, size and root, a line each")
+    if len(lines) != 4 or not lines[3].startswith("time "):
+        raise Refused("it is not a checkpoint: origin, size, root and time, a line each")
     if lines[0] != signer.name:
         raise Refused(f"its origin is {lines[0]}, and the key's {signer.name}")
     origin = ORIGIN.fullmatch(lines[0])
@@ -1373,10 +1379,8 @@ def open_checkpoint(data: bytes, keys: list[Key]) -> Checkpoint:
     size, root = decimal(lines[1], "its size"), hash_line(lines[2], "its root")
     if size == 0 and root != sha256(b""):
         raise Refused("its root is not that of an empty tree")
-    for line in lines[3:]:
-        if line.startswith("time "):
-            decimal(line[5:], "its time")
-    return Checkpoint(lines[0], bytes.fromhex(origin[1]), int(origin[2], 16), size, root, lines[3:])
+    time = decimal(lines[3][5:], "its time")
+    return Checkpoint(lines[0], bytes.fromhex(origin[1]), int(origin[2], 16), size, root, time)
 
 
 def root_of_inclusion(leaf: bytes, index: int, size: int, hashes: list[bytes]) -> bytes:
