@@ -42,9 +42,9 @@ fn roots_that_were_seen_are_there_however_the_tenants_moved() {
         }
         drop(client);
         if round % 2 == 0 {
-            engine.close().unwrap()
+            engine.close().unwrap();
         } else {
-            drop(engine)
+            drop(engine);
         }
         let trees = trees(root.path(), &seen);
         assert_eq!(trees.len(), TENANTS.len());
