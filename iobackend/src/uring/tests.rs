@@ -209,7 +209,7 @@ fn memory_that_the_kernel_still_holds_is_never_unmapped() {
     drop(arena);
     // Another thread may not wait for it, and so leaves it at once.
     std::thread::spawn(move || drop(backend)).join().unwrap();
-    let mut abandoned = ABANDONED.lock().unwrap();
+    let mut abandoned = ABANDONED.lock();
     let slab = abandoned.first_mut().expect("the operation was kept");
     assert_eq!(slab.get_mut(0).token, TOKEN);
     let OpKind::Read { buffer, .. } = &slab.get_mut(0).kind else {
