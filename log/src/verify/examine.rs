@@ -276,7 +276,7 @@ fn check_chains(
         }
         at += (RECORD_HASHED_FROM + record.hashed.len()).next_multiple_of(8);
         chain.next_offset = record.header.offset.saturating_add(1);
-        chain.position = record.header.position;
+        (chain.position, chain.timestamp) = (record.header.position, record.header.timestamp);
         chains.extend(Lane { slot, position: record.header.position, record: record.hashed }, leaves);
     }
     chains.flush(leaves);
@@ -288,17 +288,21 @@ fn check_chains(
 struct Chain {
     link: Link,
     next_offset: u64,
+    /// Of its newest record.
     position: u64,
+    timestamp: u64,
 }
 
 impl Chain {
     fn begin(entry: &TableEntry) -> Chain {
-        Chain { link: entry.link_before, next_offset: entry.first_offset, position: entry.position }
+        let TableEntry { link_before: link, first_offset: next_offset, position, timestamp, .. } = *entry;
+        Chain { link, next_offset, position, timestamp }
     }
 
     fn ends(&self, entry: &TableEntry) -> bool {
-        let Chain { link, next_offset, position } = *self;
-        (link, next_offset, position) == (entry.link_after, entry.next_offset(), entry.position)
+        let Chain { link, next_offset, position, timestamp } = *self;
+        let says = (entry.link_after, entry.next_offset(), entry.position, entry.timestamp);
+        (link, next_offset, position, timestamp) == says
     }
 }
 
