@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Verifies a Diatreme data directory, its signed checkpoints and its proofs, without any code of the engine.
 
-Written from docs/format.md alone, for an auditor who would rather not believe the program that wrote the log. It reads, it
-changes nothing, and it needs no encryption key: the hash chains cover ciphertext. Python 3.9 or later; signatures need
-the package `cryptography` (pip install cryptography), all else the standard library.
+Written from docs/format.md alone, for an auditor who would rather not believe the program that wrote the log.
+It reads, it changes nothing, and it needs no encryption key: the hash chains cover ciphertext. Python 3.9 or later;
+signatures need the package `cryptography` (pip install cryptography), all else the standard library.
 
 The file reads from top to bottom:
 
@@ -15,10 +15,10 @@ The file reads from top to bottom:
   6  signed notes, checkpoints and proofs
   7  the commands
 
-What the verdict "sound" means: every byte that a checksum covers fits it; every record continues its stream's hash chain, from
-the stream's genesis; offsets, positions and sequences have no gaps; and everything that something intact says was
-acknowledged is there. What it cannot mean without a checkpoint that you kept yourself: that nobody cut the end off, wrote
-everything anew, or put an older copy in its place. For that there is --checkpoint.
+What the verdict "sound" means: every byte that a checksum covers fits it; every record continues its stream's hash
+chain, from the stream's genesis; offsets, positions and sequences have no gaps; and everything that something intact
+says was acknowledged is there. What it cannot mean without a checkpoint that you kept yourself: that nobody cut the
+end off, wrote everything anew, or put an older copy in its place. For that there is --checkpoint.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def tenant_id(name: bytes) -> int:
 
 
 class Tree:
-    """A Merkle tree as in RFC 6962, of which only the roots of its whole subtrees are kept: one for each bit of its size."""
+    """A Merkle tree as in RFC 6962. Only the roots of its whole subtrees are kept, one for each bit of its size."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -163,7 +163,8 @@ NO_INDEX_ENTRY = 0xFFFFFFFF
 INDEX_STEP = 65_536
 TRAILER = struct.Struct("<8sQI")
 
-KIND_DATA, KIND_TENANT, KIND_STREAM, KIND_STREAM_DELETED, KIND_TENANT_DELETED, KIND_POLICY, KIND_KEY, KIND_ERASED = range(1, 9)
+KIND_DATA, KIND_TENANT, KIND_STREAM, KIND_STREAM_DELETED = 1, 2, 3, 4
+KIND_TENANT_DELETED, KIND_POLICY, KIND_KEY, KIND_ERASED = 5, 6, 7, 8
 
 
 def u32(data: bytes, at: int) -> int:
@@ -176,9 +177,8 @@ def zeros(data: bytes) -> bool:
 
 class OtherVersion(Refused):
     def __init__(self, name: str, version: int) -> None:
-        super().__init__(
-            f"{name}: format version {version}; this program reads version {FORMAT_VERSION}: use the verifier of that version"
-        )
+        reads = f"this program reads version {FORMAT_VERSION}: use the verifier of that version"
+        super().__init__(f"{name}: format version {version}; {reads}")
 
 
 @dataclass
@@ -200,7 +200,7 @@ class Manifest:
 
 
 def decode_manifest(name: str, data: bytes) -> Manifest:
-    check(len(data) >= BLOCK and len(data) % BLOCK == 0, f"has {len(data)} bytes, which are not whole blocks")
+    check(len(data) >= BLOCK, "the file ends here")
     magic, version, flags, length, generation, engine, _, shards, logs, overrides = MANIFEST.unpack_from(data)
     check(magic == b"DIATMANI", "does not begin as a manifest")
     check(MANIFEST.size + 4 <= length <= len(data), "its length is not that of its file")
@@ -236,7 +236,8 @@ class SegmentHeader:
 
 def decode_segment_header(name: str, block: bytes, log: int, number: int) -> SegmentHeader:
     values = SEGMENT_HEADER.unpack_from(block)
-    magic, version, its_log, its_number, engine, incarnation, _, capacity, _, base, base_end, base_segment, base_crc = values
+    magic, version, its_log, its_number, engine, incarnation, _, capacity, _ = values[:9]
+    base, base_end, base_segment, base_crc = values[9:]
     check(magic == b"DIATSEGM", "does not begin as a segment")
     check(crc32c(block[:4092]) == u32(block, 4092), "checksum mismatch")
     if version != FORMAT_VERSION:
@@ -282,8 +283,8 @@ def decode_frame_header(data: bytes, log: int, segment: int, at: int) -> FrameHe
     used = FRAME_HEADER_BYTES + record_bytes + TABLE_ENTRY.size * entries
     check(record_bytes % 8 == 0 and used <= length, "its parts are longer than it is")
     check(sequence < SEQUENCES_MAX and durable_mark <= sequence, "its sequence or its durable mark is out of bounds")
-    return FrameHeader(its_log, its_segment, bool(flags & 1), entries, incarnation, sequence, durable_mark, position, length,
-                       record_bytes, records, previous_crc, table_crc, body_crc)
+    return FrameHeader(its_log, its_segment, bool(flags & 1), entries, incarnation, sequence, durable_mark, position,
+                       length, record_bytes, records, previous_crc, table_crc, body_crc)
 
 
 @dataclass
@@ -307,9 +308,9 @@ def decode_table(header: FrameHeader, frame: bytes) -> list[TableEntry]:
     data = frame[begin : begin + TABLE_ENTRY.size * header.table_entries]
     check(crc32c(data) == header.table_crc, "stream table checksum mismatch")
     entries = []
-    for tenant, stream, records, offset, at, reserved, before, after, timestamp, position in TABLE_ENTRY.iter_unpack(data):
-        check(reserved == 0, "an entry of the stream table is not zero where it should be")
-        entries.append(TableEntry(tenant, stream, records, offset, at, before, after, timestamp, position))
+    for values in TABLE_ENTRY.iter_unpack(data):
+        check(values[5] == 0, "an entry of the stream table is not zero where it should be")
+        entries.append(TableEntry(*values[:5], *values[6:]))
     return entries
 
 
@@ -389,7 +390,8 @@ def decode_footer(data: bytes, log: int, number: int, at: int) -> Footer:
     check(zeros(data[used:length]), "is not zero behind its entries")
     stream_list = [FooterStream(*one) for one in FOOTER_STREAM.iter_unpack(data[FOOTER_HEADER_BYTES:entries_at])]
     index = list(FOOTER_INDEX.iter_unpack(data[entries_at:used]))
-    return Footer(length, incarnation, first, end, position, records, payload, last_body_crc, header_crc, stream_list, index)
+    return Footer(length, incarnation, first, end, position, records, payload, last_body_crc, header_crc,
+                  stream_list, index)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -522,7 +524,7 @@ def read_segment(file: File, log: int, number: int, name: str, engine: bytes | N
         check(len(block) == BLOCK, "the file ends here")
         segment.header = decode_segment_header(name, block, log, number)
         if engine not in (None, segment.header.engine):
-            raise Refused(f"{name} was made in another data directory: put back the segment that belongs here, from a backup")
+            raise Refused(f"{name} was made in another data directory: put back the segment that belongs here")
     except Bad as bad:
         segment.header, segment.header_problem = None, str(bad)
     end = read_footer(file, segment)
@@ -577,7 +579,7 @@ def read_frames(file: File, segment: Segment, end: int) -> None:
 
 
 def is_unfinished_footer(file: File, segment: Segment, at: int, end: int) -> bool:
-    """A footer without a trailer, as a crash while the segment was sealed leaves it: it vouches for nothing, and no frame follows."""
+    """A footer without a trailer, as a crash at the sealing leaves it: it vouches for nothing, and no frame follows."""
     length = u32(file.read(at, BLOCK).ljust(BLOCK), 12)
     try:
         footer = decode_footer(file.read(at, min(length, end - at)), segment.log, segment.number, at)
@@ -646,7 +648,7 @@ def check_frame(frame: Frame, table: list[TableEntry], data: bytes) -> None:
             check(record.slot == named and entry.first_at == at, "the stream table is not in the order of its records")
             named += 1
         check(record.offset == entry.first_offset + seen[record.slot], f"offset {record.offset} does not follow")
-        check((record.kind == KIND_DATA) == (entry.stream != 0), "a stream holds a record of the catalog, or the other way")
+        check((record.kind == KIND_DATA) == (entry.stream != 0), "a record is not of a kind for its stream")
         check_catalog_record(record, entry.tenant)
         seen[record.slot] += 1
         links[record.slot] = link_after(links[record.slot], record.hashed)
@@ -669,7 +671,8 @@ def check_frame(frame: Frame, table: list[TableEntry], data: bytes) -> None:
     for number, entry in enumerate(table):
         check(entry.records == seen[number] > 0, "the stream table counts other records than there are")
         check(entry.last_position == positions[number], "the stream table has another position than the record")
-        check(entry.link_after == links[number], f"the chain of {stream_name(entry.tenant, entry.stream)} is broken in it")
+        name = stream_name(entry.tenant, entry.stream)
+        check(entry.link_after == links[number], f"the chain of {name} is broken in it")
     frame.spans = list(spans.values())
 
 
@@ -716,8 +719,8 @@ def check_footer(segment: Segment, previous_crc: int | None) -> None:
             one.end_offset = run.end_offset
             one.last_timestamp, one.last_position = entry.last_timestamp, entry.last_position
             one.link_after = entry.link_after
-    ordered = sorted(footer.streams, key=lambda one: (one.tenant, one.stream))
-    check(ordered == sorted(streams.values(), key=lambda one: (one.tenant, one.stream)), "its streams are not those of the frames")
+    named = {(one.tenant, one.stream): one for one in footer.streams}
+    check(len(named) == len(footer.streams) and named == streams, "its streams are not those of the frames")
     check(footer.index == index, "its index is not that of the frames")
 
 
@@ -792,7 +795,7 @@ def drop_other_histories(log: Log, pins: list[Pin]) -> None:
         else:
             other = footer is not None and not footer.first_sequence <= pin.sequence < footer.end_sequence
         if other:
-            what = f"another history: it does not hold frame {pin.sequence} as it was pinned when the directory was opened or closed"
+            what = f"another history: it does not hold frame {pin.sequence} as a later opening or closing pinned it"
             log.damage.append(Damage(segment.name, BLOCK, segment.size, what))
             segment.parts, segment.footer, segment.header = [], None, None
 
@@ -811,7 +814,7 @@ def claim_of(log: Log, frontier: Frontier | None) -> int:
 
 
 def limits_of(log: Log) -> dict[int, int]:
-    """For each segment, the sequence from which on its frames were torn and could not be cut: a later incarnation's base."""
+    """For each segment, from which sequence on its frames are torn and could not be cut: a later incarnation's base."""
     limits: dict[int, int] = {}
     limit = 1 << 64
     later = None
@@ -845,7 +848,7 @@ def check_header(log: Log, segment: Segment) -> None:
 
 
 def adopt_frames(log: Log, claim: int, frontier: Frontier | None) -> None:
-    """Takes frames in order of sequence. At the first that is missing or bad: a torn tail if nothing claims it, else damage."""
+    """Takes frames in order of sequence. One that is missing or bad is damage, or a torn tail if nothing claims it."""
     limits = limits_of(log)
     missing = [segment.number for segment in log.segments if segment.missing]
     missing_max = max(missing, default=0)
@@ -913,7 +916,9 @@ def name_missing_frames(log: Log, expected: int, sequence: int, doubts: list[tup
 
 def name_absent_frames(log: Log, expected: int, sequence: int, place: tuple[Segment, int] | None) -> None:
     """Nothing is left of them: they are named where they should have begun."""
-    what = f"frame {expected} is not there" if sequence == expected + 1 else f"frames {expected} to {sequence - 1} are not there"
+    what = f"frames {expected} to {sequence - 1} are not there"
+    if sequence == expected + 1:
+        what = f"frame {expected} is not there"
     segment, begin = place if place else (None, 0)
     if segment is None or segment.footer and begin >= segment.footer.position:
         # Not in that segment, which is whole, but in the one after it.
@@ -927,10 +932,11 @@ def name_absent_frames(log: Log, expected: int, sequence: int, place: tuple[Segm
 
 
 def name_strange_bytes(log: Log, doubts: list[tuple[Segment, Hole]], segment: Segment) -> None:
-    """Between two frames that follow each other there is nothing, unless a segment ends there and its footer was torn."""
+    """Nothing lies between two frames that follow each other, unless a segment ends there and its footer was torn."""
     for where, hole in doubts:
         if where is segment or where.footer is not None:
-            log.damage.append(Damage(where.name, hole.begin, hole.end, "there are bytes where nothing should be: " + hole.what))
+            what = "there are bytes where nothing should be: " + hole.what
+            log.damage.append(Damage(where.name, hole.begin, hole.end, what))
 
 
 def judge_the_end(log: Log, expected: int, claim: int, doubts: list[tuple[Segment, Hole]],
@@ -1229,7 +1235,7 @@ def find_what_was_told_of(report: Report) -> None:
 
 
 def join_tenant(report: Report, tenant: Tenant) -> None:
-    """The tenant's records, over all streams and logs: positions without gaps from 0 on, timestamps that never go back."""
+    """The tenant's records, over all streams and logs: positions from 0 on without gaps, timestamps never back."""
     position, timestamp = 0, 0
     tenant.whole = True
     for span in tenant.spans:
@@ -1249,8 +1255,9 @@ def join_tenant(report: Report, tenant: Tenant) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 ED25519 = 1  # the signature type of c2sp.org/signed-note
-NOTE_BYTES_MAX = 1 << 20
-SIGNATURES_MAX = 100
+NOTE_BYTES_MAX = 256 << 10
+PROOF_BYTES_MAX = 4 << 20
+SIGNATURES_MAX = 64
 HASHES_MAX = 63
 PROOF_HEAD = "c2sp.org/tlog-proof@v1"
 ORIGIN = re.compile(r"diatreme/([0-9a-f]{32})/([0-9a-f]{16})")
@@ -1319,7 +1326,7 @@ def parse_key(text: str) -> Key:
 
 
 def open_note(data: bytes, keys: list[Key]) -> tuple[str, Key]:
-    """The text of a signed note, and whose signature was verified. Signatures of keys that are not pinned are ignored."""
+    """The text of a signed note, and whose signature was verified. Those of keys that are not pinned are ignored."""
     if len(data) > NOTE_BYTES_MAX:
         raise Refused("it is too long for a signed note")
     try:
@@ -1441,7 +1448,7 @@ def check_consistency(old_size: int, old_root: bytes, size: int, root: bytes, ha
 def proof_lines(data: bytes) -> tuple[list[str], bytes]:
     """The lines of a proof before its empty line, and the checkpoint behind it."""
     head, blank, note = data.partition(b"\n\n")
-    if len(data) > NOTE_BYTES_MAX or not blank:
+    if len(data) > PROOF_BYTES_MAX or not blank:
         raise Refused("it is not a proof: lines, an empty line, and a checkpoint")
     try:
         return head.decode("ascii").split("\n"), note
@@ -1478,7 +1485,8 @@ def verify_inclusion(data: bytes, keys: list[Key]) -> dict:
         raise Refused(f"its record has position {record.position}, and its index is {index}")
     leaf = leaf_hash(checkpoint.tenant, stream, link_after(link_before, hashed))
     if root_of_inclusion(leaf, index, checkpoint.size, hashes) != checkpoint.root:
-        raise Refused("its path does not end at the checkpoint's root: the record is not in that tree, or not as it is here")
+        what = "the record is not in that tree, or not as it is here"
+        raise Refused(f"its path does not end at the checkpoint's root: {what}")
     sealed = bool(hashed[1])
     return {
         "proof": "inclusion", "origin": checkpoint.origin, "tenant": hex_id(checkpoint.tenant), "stream": stream,
@@ -1509,6 +1517,15 @@ def verify_consistency(data: bytes, keys: list[Key], old: Checkpoint | None) -> 
     }
 
 
+def verify_proof(data: bytes, keys: list[Key], old: Checkpoint | None) -> dict:
+    """What a proof of either kind proves."""
+    if not data.startswith(PROOF_HEAD.encode() + b"\n"):
+        return verify_consistency(data, keys, old)
+    if old:
+        raise Usage("--old is for a proof of consistency, and this one is of a record")
+    return verify_inclusion(data, keys)
+
+
 def check_checkpoint(report: Report, checkpoint: Checkpoint) -> str | None:
     """What is wrong, if the log does not hold the tree that the checkpoint has signed."""
     if report.engine and checkpoint.engine != report.engine:
@@ -1521,8 +1538,8 @@ def check_checkpoint(report: Report, checkpoint: Checkpoint) -> str | None:
     if not tenant.whole:
         return "records of its tenant are missing, so that its tree cannot be computed"
     if tenant.size < checkpoint.size:
-        return (f"it has {checkpoint.size} records, and the log {tenant.size}: the log was cut, or is an older state than that "
-                "which was signed")
+        what = f"it has {checkpoint.size} records, and the log {tenant.size}"
+        return f"{what}: the log was cut, or is an older state than that which was signed"
     if tenant.root(checkpoint.size) != checkpoint.root:
         return "the log's tree at that size has another root: the log was written anew, or is another history"
     return None
@@ -1590,7 +1607,8 @@ def report_json(report: Report, checkpoints: list[dict]) -> dict:
 
 def print_report(report: Report, document: dict) -> None:
     lines = [("logs", "logs"), ("segments", "segments"), ("frames", "frames"), ("records", "records"),
-             ("payload bytes", "payload_bytes"), ("streams, catalogs included", "streams"), ("bytes read", "bytes_read")]
+             ("payload bytes", "payload_bytes"), ("streams, catalogs included", "streams"),
+             ("bytes read", "bytes_read")]
     values = [f"{document[key]:,}" for _, key in lines]
     width = max(map(len, values))
     for (name, _), value in zip(lines, values):
@@ -1604,7 +1622,8 @@ def print_report(report: Report, document: dict) -> None:
         print(f"note: {note['file']}: {note['what']}")
     torn = document["torn_tails"]
     if torn:
-        print(f"torn: {torn} log{'s' if torn > 1 else ''} with a tail that was never acknowledged; the next opening cuts it")
+        logs = "1 log" if torn == 1 else f"{torn} logs"
+        print(f"torn: {logs} with a tail that was never acknowledged; the next opening cuts it")
     for damage in report.damage:
         losses = "; lost: " + ", ".join(loss_text(report, loss) for loss in damage.losses) if damage.losses else ""
         print(f"damaged: {damage.file} at byte {damage.begin}: {damage.what}{losses}")
@@ -1639,19 +1658,13 @@ def command_verify(arguments: argparse.Namespace) -> int:
 
 def command_proof(arguments: argparse.Namespace) -> int:
     keys = [parse_key(text) for text in arguments.key]
-    data = read_file(arguments.file)
-    if data.startswith(PROOF_HEAD.encode() + b"\n"):
-        if arguments.old:
-            raise Usage("--old is for a proof of consistency, and this one is of a record")
-        facts = verify_inclusion(data, keys)
-    else:
-        old = None
-        if arguments.old:
-            try:
-                old = open_checkpoint(read_file(arguments.old), keys)
-            except Refused as refused:
-                raise Refused(f"{arguments.old}: {refused}") from None
-        facts = verify_consistency(data, keys, old)
+    old = None
+    if arguments.old:
+        try:
+            old = open_checkpoint(read_file(arguments.old), keys)
+        except Refused as refused:
+            raise Refused(f"{arguments.old}: {refused}") from None
+    facts = verify_proof(read_file(arguments.file), keys, old)
     for name, value in facts.items():
         print(f"{name:<14} {value}")
     print("verified")
@@ -1697,7 +1710,8 @@ def command_self_test(_: argparse.Namespace) -> int:
     # The consistency of sizes 6 and 8, PROOF(6, D[8]) of RFC 6962.
     four = node_hash(node_hash(leaves[0], leaves[1]), node_hash(leaves[2], leaves[3]))
     proof = [node_hash(leaves[4], leaves[5]), node_hash(leaves[6], leaves[7]), four]
-    for name, old, holds in (("RFC 6962 consistency of 6 and 8", roots[6], True), ("another old root is refused", roots[5], False)):
+    for name, old, holds in (("RFC 6962 consistency of 6 and 8", roots[6], True),
+                             ("the same with another old root is refused", roots[5], False)):
         try:
             check_consistency(6, bytes.fromhex(old), 8, bytes.fromhex(roots[8]), proof)
             answers.append((name, holds))
@@ -1705,7 +1719,8 @@ def command_self_test(_: argparse.Namespace) -> int:
             answers.append((name, not holds))
     key = parse_key("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
     text = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
-    line = ("\u2014 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n")
+    line = ("\u2014 PeterNeumann "
+            "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n")
     other = ("\u2014 quasimodo.example/salvatore "
              "NnugSzTjtVAewIS+Z/iJhUPeFDkO/5QQ2i5ddnGITLlC+EhfLW9oJKONrMouFSQU0xMcXxj99ihAQwaqP3ZekRwNtIc=\n")
     notes = (("a signed note of Go's package note", text + "\n" + line, True),
@@ -1739,12 +1754,13 @@ def parse_arguments(words: list[str]) -> argparse.Namespace:
     first = __doc__.split("\n\n")[0]
     parser = argparse.ArgumentParser(prog="diatreme_verify.py", description=first, epilog=EXAMPLES, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    vkey = "a verification key as NAME+HASH+BASE64, got from its owner and not from the log; may be given more than once"
+    vkey = "a verification key, NAME+HASH+BASE64, from its owner and not from beside the log; may be given repeatedly"
 
-    verify = commands.add_parser("verify", help="verify a data directory, and that it extends checkpoints that you kept",
+    verify = commands.add_parser("verify", help="verify a data directory, and that it extends what you kept of it",
                                  epilog=EXAMPLES, formatter_class=raw)
     verify.add_argument("directory", metavar="DIR", help="the data directory")
-    verify.add_argument("--checkpoint", metavar="FILE", action="append", default=[], help="a checkpoint that the log must extend")
+    verify.add_argument("--checkpoint", metavar="FILE", action="append", default=[],
+                        help="a checkpoint that the log must extend")
     verify.add_argument("--key", metavar="VKEY", action="append", default=[], help=vkey)
     verify.add_argument("--json", metavar="FILE", help="write a report to this file, as JSON")
     verify.set_defaults(run=command_verify)
