@@ -17,7 +17,7 @@ const BATCHES: [usize; 3] = [1, 64, 256];
 fn bench_turns(criterion: &mut Criterion, name: &str, streams: u32, send: fn(&mut ShardLoad, usize)) {
     let mut group = criterion.benchmark_group(name);
     for batch in BATCHES {
-        let mut load = ShardLoad::new(streams);
+        let mut load = ShardLoad::new(streams, false);
         group.throughput(Throughput::Elements(batch as u64));
         group.bench_function(BenchmarkId::from_parameter(batch), |bencher| {
             bencher.iter_custom(|count| {
@@ -47,7 +47,7 @@ fn head(criterion: &mut Criterion) {
 
 /// What a busy loop pays while it has nothing to do.
 fn idle(criterion: &mut Criterion) {
-    let mut load = ShardLoad::new(1);
+    let mut load = ShardLoad::new(1, false);
     criterion.bench_function("shard/idle", |bencher| bencher.iter(|| load.turn()));
 }
 

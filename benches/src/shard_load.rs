@@ -2,7 +2,8 @@
 
 use crate::writer::{START_NS, begin_log};
 use crate::{InstantBackend, PAYLOAD_BYTES, log_buffers};
-use kernel::{Durability, Kernel, Limits, StreamId, TenantId};
+use crypto::secret::DataKey;
+use kernel::{Durability, Kernel, Limits, NewKey, StreamId, TenantId};
 use shard::limits::{HOLD_MAX_NS, IN_FLIGHT_DEFAULT};
 use shard::wire::{Done, Request};
 use shard::{ClientPort, Control, Shard, port};
@@ -26,18 +27,25 @@ pub struct ShardLoad {
 }
 
 impl ShardLoad {
-    /// A shard with one tenant and so many streams.
+    /// A shard with one tenant and so many streams, sealed with a key of their tenant's or in the clear.
     ///
     /// # Panics
     /// If it refuses what it is asked to make.
     #[must_use]
-    pub fn new(streams: u32) -> ShardLoad {
+    pub fn new(streams: u32, sealed: bool) -> ShardLoad {
         let (_, buffers) = log_buffers();
         let log = begin_log(InstantBackend::default(), buffers);
         let bell = || Arc::new(Doorbell::new(|| {}));
         let (client, end) = port(IN_FLIGHT_DEFAULT, bell(), bell());
-        let (mut inbox, messages) = spsc::ring(1);
+        let (mut inbox, messages) = spsc::ring(2);
         assert!(inbox.try_push(Control::Attach(Box::new(end))).is_ok(), "an empty ring has room");
+        let tenant = TenantId::of_name(TENANT).0;
+        let key = sealed.then(|| {
+            let key = DataKey::from_bytes(&mut [9; 32]);
+            let new = NewKey { key_id: 1, commitment: key.commitment(tenant, 1) };
+            assert!(inbox.try_push(Control::AddKey { tenant, key_id: 1, key }).is_ok(), "there is room for two");
+            new
+        });
         let mut load = ShardLoad {
             shard: Shard::new(Kernel::new(Limits::default()), log, messages, Durability::NATURAL),
             client,
@@ -46,7 +54,7 @@ impl ShardLoad {
             now: START_NS,
             next_token: 0,
         };
-        load.send(&Request::CreateTenant { name: TENANT, key: None });
+        load.send(&Request::CreateTenant { name: TENANT, key });
         for number in 0..streams {
             load.send(&Request::CreateStream { tenant: TENANT, name: &format!("stream {number}"), key: None });
         }

@@ -1,9 +1,10 @@
 //! A log that is written to without a shard: the caller says what is appended and when a frame is closed.
 
 use crate::PAYLOAD_BYTES;
+use crypto::secret::DataKey;
 use iobackend::{Arena, Backend, BackendConfig, IoBackend};
 use kernel::RecordKind;
-use log::format::frame::{RecordHeader, record_bytes};
+use log::format::frame::{RecordHeader, TAG_BYTES, record_bytes};
 use log::format::manifest::Manifest;
 use log::format::segment::log_directory;
 use log::limits::{ARENA_BYTES, SEGMENT_BYTES_DEFAULT};
@@ -55,6 +56,7 @@ pub struct Writer<B> {
     pub log: Log<B>,
     offsets: Vec<u64>,
     position: u64,
+    key_id: u32,
     now: u64,
     payload: [u8; PAYLOAD_BYTES],
 }
@@ -70,7 +72,20 @@ impl<B: IoBackend> Writer<B> {
         for index in 0..streams {
             log.add_stream(index, StreamStart::new(TENANT, 1 + index));
         }
-        Writer { log, offsets: vec![0; streams as usize], position: 0, now: START_NS, payload: [0x5a; PAYLOAD_BYTES] }
+        let (offsets, payload) = (vec![0; streams as usize], [0x5a; PAYLOAD_BYTES]);
+        Writer { log, offsets, position: 0, key_id: 0, now: START_NS, payload }
+    }
+
+    /// From now on records are sealed.
+    ///
+    /// # Panics
+    /// If the log does not take the key that it is given.
+    pub fn seal(&mut self) {
+        self.key_id = 1;
+        self.log.add_key(TENANT, self.key_id, DataKey::from_bytes(&mut [9; 32]));
+        for index in 0..self.offsets.len() as u32 {
+            assert!(self.log.can_seal(index, self.key_id), "the key is there");
+        }
     }
 
     /// Appends a record to a stream; waits for room if there is none.
@@ -79,7 +94,7 @@ impl<B: IoBackend> Writer<B> {
     /// If the log has failed.
     #[inline]
     pub fn append(&mut self, index: u32) {
-        while self.log.room(record_bytes(PAYLOAD_BYTES), 1, self.now) != Room::Ready {
+        while self.log.room(record_bytes(PAYLOAD_BYTES + TAG_BYTES), 1, self.now) != Room::Ready {
             self.turn();
         }
         let offset = &mut self.offsets[index as usize];
@@ -91,7 +106,7 @@ impl<B: IoBackend> Writer<B> {
             offset: *offset,
             position: self.position,
             timestamp: self.now,
-            key_id: 0,
+            key_id: self.key_id,
         };
         *offset += 1;
         self.position += 1;

@@ -319,13 +319,7 @@ impl<'a> Starting<'a> {
     }
 
     /// Everything that the next shard needs, wherever it is to live.
-    fn prepare(
-        &mut self,
-        log: LogConfig,
-        log_start: log::LogStart,
-        state: recovery::ShardState,
-        keys: Given,
-    ) -> Start {
+    fn prepare(&mut self, log: LogConfig, log_start: log::LogStart, state: recovery::ShardState, keys: Given) -> Start {
         let at = self.commons.len();
         let cpu = self.layout[at];
         let shared_cpu = cores::available().len() < 2
@@ -487,7 +481,12 @@ mod tests {
     #[test]
     fn clients_of_a_shard_that_panics_are_told_and_the_others_go_on() {
         let root = tempfile::tempdir().unwrap();
-        let engine = Engine::builder(root.path()).unencrypted().shards(2).cores(Cores::Unpinned).place("dead", 0).place("well", 1);
+        let engine = Engine::builder(root.path())
+            .unencrypted()
+            .shards(2)
+            .cores(Cores::Unpinned)
+            .place("dead", 0)
+            .place("well", 1);
         let engine = engine.segment_bytes(4 << 20).open().unwrap();
         let mut client = engine.client();
         let dead = client.ensure_stream("dead", "events").unwrap();

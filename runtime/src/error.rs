@@ -325,7 +325,10 @@ impl std::fmt::Display for CallError {
             }
             CallError::KeysFull { max } => write!(f, "the key store holds {max} keys, and takes no more"),
             CallError::KeyNotKept { kind } => {
-                write!(f, "a new key could not be made durable in the key store: {kind}; see to its disk, then try again")
+                write!(
+                    f,
+                    "a new key could not be made durable in the key store: {kind}; see to its disk, then try again"
+                )
             }
         }
     }

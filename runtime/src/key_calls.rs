@@ -11,8 +11,8 @@ use kernel::{NewKey, StreamId, TenantId};
 use keys::{Erased, KeyStore, NewMaster};
 use shard::wire::{Done, Failure, Request};
 use shard::{Control, Countdown};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A shard's inbox may be full for a moment, and it takes its messages once a turn: how long to wait between two looks.
@@ -97,12 +97,7 @@ impl Client {
         self.erase(tenant, Some(stream), new_master)
     }
 
-    fn erase(
-        &mut self,
-        tenant: &str,
-        stream: Option<StreamId>,
-        new_master: NewMaster,
-    ) -> Result<Erased, EraseError> {
+    fn erase(&mut self, tenant: &str, stream: Option<StreamId>, new_master: NewMaster) -> Result<Erased, EraseError> {
         let id = TenantId::of_name(tenant);
         let shared = Arc::clone(self.shared());
         let keys = shared.keys.as_ref().ok_or(CallError::Unencrypted)?;

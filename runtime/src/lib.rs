@@ -54,12 +54,12 @@ struct Readme;
 pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
 /// How a tenant's or a stream's records are kept.
 pub use kernel::Encryption;
-/// Where the master key comes from, and what an erasure does with it.
-pub use keys::{Erased, Error as KeyError, MasterSource, NewMaster, OldMaster, generate_master_file};
 /// What answers promise.
 pub use kernel::{Durability, Level, PolicyFault, SyncPolicy};
 /// Ids, and why the state machine refuses.
 pub use kernel::{Refusal, StreamId, TenantId};
+/// Where the master key comes from, and what an erasure does with it.
+pub use keys::{Erased, Error as KeyError, MasterSource, NewMaster, OldMaster, generate_master_file};
 /// Where time goes, with the feature `timing`.
 pub use log::timing::{Log2Histogram, Stage, StageStats, StageTime, Step};
 /// What is wrong with a log or a manifest, and where.

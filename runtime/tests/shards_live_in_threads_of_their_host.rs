@@ -14,7 +14,8 @@ fn open(root: &Path, shards: u16) -> (Engine, Vec<ShardSeat>) {
 
 /// A stream that an earlier opening made.
 fn made(root: &Path) -> StreamRef {
-    let engine = Engine::builder(root).unencrypted().shards(1).cores(Cores::Unpinned).segment_bytes(4 << 20).open().unwrap();
+    let engine =
+        Engine::builder(root).unencrypted().shards(1).cores(Cores::Unpinned).segment_bytes(4 << 20).open().unwrap();
     engine.client().ensure_stream("a", "events").unwrap()
 }
 
@@ -145,7 +146,8 @@ fn clients_of_a_seat_that_is_dropped_are_told() {
 fn clients_of_a_seat_that_cannot_be_started_are_told() {
     let root = tempfile::tempdir().unwrap();
     let stream = made(root.path());
-    let nowhere = Engine::builder(root.path()).unencrypted().shards(1).cores(Cores::List(vec![4095])).segment_bytes(4 << 20);
+    let nowhere =
+        Engine::builder(root.path()).unencrypted().shards(1).cores(Cores::List(vec![4095])).segment_bytes(4 << 20);
     let (engine, mut seats) = nowhere.open_hosted().unwrap();
     let waiting: Vec<_> = (0..3).map(|_| waits(&engine, &stream)).collect();
     let started = seats.remove(0).start();

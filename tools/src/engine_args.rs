@@ -100,7 +100,10 @@ pub(crate) fn open(args: &EngineArgs, builder: Builder) -> Result<Engine, Failur
 fn say_of_keys(directory: &str, keys: &KeyReport) {
     for (keys, what) in [
         (&keys.missing, "is not in the key store: what it sealed cannot be read"),
-        (&keys.unfinished, "is erased by the log's account and still in the key store: erase its tenant or stream again"),
+        (
+            &keys.unfinished,
+            "is erased by the log's account and still in the key store: erase its tenant or stream again",
+        ),
     ] {
         if let Some((tenant, key_id)) = keys.first() {
             let more = keys.len() - 1;

@@ -44,7 +44,8 @@ fn what_was_appended_is_reported() {
     let (input, json) = (place.path("input"), place.path("report.json"));
     fs::write(&input, "one\ntwo\n").unwrap();
     let (input, json) = (input.to_str().unwrap(), json.to_str().unwrap());
-    unread(&place, "ingest", &["--tenant", "acme", "--stream", "audit", "--unencrypted", input, "--json", json]).succeeds();
+    unread(&place, "ingest", &["--tenant", "acme", "--stream", "audit", "--unencrypted", input, "--json", json])
+        .succeeds();
     assert_eq!(place.json("report.json")["records"], 2);
 }
 

@@ -2,14 +2,15 @@
 //!
 //! Valgrind does not know the SHA instructions, so under it the chain is hashed by the portable code: thousands of instructions a
 //! record that a real machine with those instructions never executes, and that would hide everything else. What the hash
-//! functions and all that they call executed is therefore counted apart.
+//! functions and all that they call executed is therefore counted apart, and so is what ciphers do: which code of theirs runs
+//! depends on the processor as well.
 //!
 //! The format: <https://valgrind.org/docs/manual/cl-format.html>. Read here as `--compress-strings=no --compress-pos=no
 //! --dump-instr=no` make it: a line of cost is a line number and a count, and belongs to the function named last; after
 //! `calls=` it is instead what the function named by `cfn=` executed with all that it called.
 
-/// Functions that hash, and whose callees are part of it.
-const HASHING: [&str; 2] = ["diatreme_crypto::", "sha2::"];
+/// Functions that hash or seal, and whose callees are part of it; those of AWS-LC begin with its name, in Rust as in C.
+const HASHING: [&str; 4] = ["diatreme_crypto::", "sha2::", "aws_lc_", "aes_gcm::"];
 
 /// Instructions that a workload executed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

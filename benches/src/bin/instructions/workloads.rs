@@ -24,15 +24,18 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     workload("byte_ring_single", "a message of 144 bytes sent and taken", || byte_ring(1)),
     workload("byte_ring_batch_32", "a message, 32 at a time", || byte_ring(BATCH)),
     workload("kernel_apply", "an append applied", kernel_apply),
-    workload("seal_1_stream", "a record copied into the open frame", || seal(1)),
-    workload("seal_8_streams", "a record, streams in turn", || seal(8)),
+    workload("fill_1_stream", "a record copied into the open frame", || fill(1, false)),
+    workload("fill_8_streams", "a record, streams in turn", || fill(8, false)),
+    workload("seal_1_stream", "a record copied and sealed", || fill(1, true)),
+    workload("seal_8_streams", "a record sealed, streams in turn", || fill(8, true)),
     workload("frame_encode_1", "a frame of 1 record closed and submitted", || frame_encode(1, 1)),
     workload("frame_encode_64", "a frame of 64 records of 8 streams", || frame_encode(8, 64)),
     workload("frame_decode_64", "the same frame checked and walked", frame_decode),
     workload("turn_idle", "a turn that finds nothing to do", turn_idle),
-    workload("turn_append_1", "an append alone, taken to answered", || turn(1, ShardLoad::send_appends)),
-    workload("turn_append_64", "an append of 64, taken to answered", || turn(64, ShardLoad::send_appends)),
-    workload("turn_head_64", "a question for the end, one of 64", || turn(64, ShardLoad::send_heads)),
+    workload("turn_append_1", "an append alone, taken to answered", || turn(1, false, ShardLoad::send_appends)),
+    workload("turn_append_64", "an append of 64, taken to answered", || turn(64, false, ShardLoad::send_appends)),
+    workload("turn_sealed_64", "the same, sealed", || turn(64, true, ShardLoad::send_appends)),
+    workload("turn_head_64", "a question for the end, one of 64", || turn(64, false, ShardLoad::send_heads)),
 ];
 
 /// Rounds that a workload counts: enough that what happens once in a while (a ring's end, a slice of the next segment) is a
@@ -128,9 +131,13 @@ fn writer(streams: u32) -> Writer<InstantBackend> {
     Writer::new(InstantBackend::default(), buffers, streams)
 }
 
-/// Room asked for, header and payload copied, chained but for the hash itself. Closing the frame is not part of it.
-fn seal(streams: u32) -> u64 {
+/// Room asked for, header and payload copied, sealed and chained but for cipher and hash themselves. Closing the frame is not part
+/// of it.
+fn fill(streams: u32, sealed: bool) -> u64 {
     let mut writer = writer(streams);
+    if sealed {
+        writer.seal();
+    }
     for _ in 0..ROUNDS {
         // So that the frame is open.
         writer.append(0);
@@ -179,7 +186,7 @@ fn frame_decode() -> u64 {
 }
 
 fn turn_idle() -> u64 {
-    let mut load = ShardLoad::new(8);
+    let mut load = ShardLoad::new(8, false);
     // Until the next segment is as far ahead as it is to be.
     for _ in 0..BATCH {
         load.turn();
@@ -190,9 +197,9 @@ fn turn_idle() -> u64 {
     ROUNDS
 }
 
-/// Requests taken from their ring, applied, chained but for the hash itself, written to nowhere, and answered.
-fn turn(batch: usize, send: fn(&mut ShardLoad, usize)) -> u64 {
-    let mut load = ShardLoad::new(8);
+/// Requests taken from their ring, applied, sealed and chained but for cipher and hash themselves, written to nowhere, and answered.
+fn turn(batch: usize, sealed: bool, send: fn(&mut ShardLoad, usize)) -> u64 {
+    let mut load = ShardLoad::new(8, sealed);
     for _ in 0..ROUNDS {
         send(&mut load, batch);
         counted(&mut || load.round());

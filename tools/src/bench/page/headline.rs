@@ -36,7 +36,10 @@ fn load(config: &Config, rising: bool) -> String {
     };
     let batch = if config.batch > 1 { format!(", {} a request", grouped(config.batch.into())) } else { String::new() };
     let durability = &config.durability;
-    format!("{shards}; {clients}{place}; {arrivals}; {records}{batch}; durability {durability}; encryption {}.", config.encryption)
+    format!(
+        "{shards}; {clients}{place}; {arrivals}; {records}{batch}; durability {durability}; encryption {}.",
+        config.encryption
+    )
 }
 
 /// What spoils the figures, the worst first.

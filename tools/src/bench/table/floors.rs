@@ -21,10 +21,8 @@ pub(super) fn floors(page: &mut Page, floors: &Floors) {
     floors.device_missing.iter().for_each(|missing| page.line("device", &format!("not measured: {}", shown(missing))));
     if let Some(ChainFloor { payload_bytes, lanes, sealed, ns_per_record }) = &floors.chain {
         let work = if *sealed { "copy, seal and chain" } else { "copy and chain" };
-        let text = format!(
-            "{} ns to {work} a record of {payload_bytes} bytes, {lanes} side by side",
-            digits(*ns_per_record)
-        );
+        let text =
+            format!("{} ns to {work} a record of {payload_bytes} bytes, {lanes} side by side", digits(*ns_per_record));
         page.line("chain", &text);
     }
     if let Some(ring) = &floors.ring {
