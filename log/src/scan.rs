@@ -67,6 +67,17 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
         Ok(&buffer[from..to.max(from)])
     }
 
+    /// Reading ahead is of use up to here.
+    pub(crate) fn read_ahead(&mut self, until: u64) {
+        self.ahead = until;
+    }
+
+    /// What was read may have been written anew since: it is read again.
+    pub(crate) fn forget(&mut self) {
+        self.window = 0..0;
+        self.unreadable.clear();
+    }
+
     fn fill(&mut self, at: u64, until: u64) -> Result<(), LogError> {
         let len = until.min(self.end).saturating_sub(at).min(SCAN_BUFFER_BYTES as u64) as usize;
         self.window = at..at;
@@ -255,7 +266,13 @@ impl<'a, B: IoBackend> SegmentFile<'a, B> {
     }
 }
 
-fn belongs(header: FrameHeader, id: SegmentId, at: u64, incarnation: Option<[u8; 16]>) -> Result<FrameHeader, Fault> {
+/// The header, if it was written for this place.
+pub(crate) fn belongs(
+    header: FrameHeader,
+    id: SegmentId,
+    at: u64,
+    incarnation: Option<[u8; 16]>,
+) -> Result<FrameHeader, Fault> {
     let here = header.log == id.log && header.segment == id.number && header.position == at;
     let ours = incarnation.is_none_or(|incarnation| incarnation == header.incarnation);
     let fits = header.length as usize <= FRAME_BYTES_MAX;

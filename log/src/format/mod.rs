@@ -69,18 +69,20 @@ pub enum RootName {
     Log(u16),
     /// A copy of the manifest.
     Manifest,
-    /// The lock, or what a file system keeps at its root: neither is looked into.
+    /// The lock, what the notary derives from the logs, or what a file system keeps at its root: none is looked into.
     Ignored,
 }
 
 /// The name of the lock's file.
 pub const LOCK: &str = "LOCK";
+/// The name of the directory with what the notary derives from the logs.
+pub const NOTARY: &str = "notary";
 
 /// What a name in the data directory stands for; `None` if it is none of ours.
 #[must_use]
 pub fn root_name(name: &str) -> Option<RootName> {
     match name {
-        LOCK | "lost+found" => Some(RootName::Ignored),
+        LOCK | NOTARY | "lost+found" => Some(RootName::Ignored),
         name if manifest::COPIES.contains(&name) => Some(RootName::Manifest),
         name => segment::parse_log_directory(name).map(RootName::Log),
     }
@@ -151,6 +153,7 @@ mod tests {
         assert_eq!(root_name("manifest.b"), Some(RootName::Manifest));
         assert_eq!(root_name("LOCK"), Some(RootName::Ignored));
         assert_eq!(root_name("lost+found"), Some(RootName::Ignored));
+        assert_eq!(root_name("notary"), Some(RootName::Ignored));
         for name in ["", ".", "lock", "manifest.c", "manifest", "shard-1024", "shard-12", "notes.txt"] {
             assert_eq!(root_name(name), None, "{name}");
         }

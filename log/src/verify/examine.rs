@@ -4,14 +4,14 @@ use super::trees::{FrameLeaves, Rows, Sizes};
 use crate::draft::Draft;
 use crate::error::{Cause, Damage, LogError};
 use crate::format::footer::Footer;
-use crate::format::frame::{FrameHeader, HEADER_BYTES, RECORD_HASHED_FROM, TableEntry};
+use crate::format::frame::{FrameHeader, TableEntry};
 use crate::format::segment::SegmentId;
 use crate::format::{BLOCK_BYTES, Fault};
 use crate::history::{Item, Outline, judge_sealed};
+use crate::links::{Linked, compute_links};
 use crate::recover::{check_header, line, loss};
 use crate::scan::{Found, SCAN_BUFFER_BYTES, Seal, SegmentFile};
-use crypto::merkle;
-use crypto::{LANES, Link};
+use crypto::{Link, merkle};
 use hashbrown::HashMap;
 use iobackend::{Buffer, FileSlot, IoBackend, OpenMode};
 use std::ops::Range;
@@ -251,7 +251,7 @@ impl Findings {
     }
 }
 
-/// Computes every link of a frame again, several streams at a time, and gives each record's to `leaves`.
+/// Computes every link of a frame again, and gives each record's to `leaves`.
 fn check_chains(
     header: &FrameHeader,
     frame: &[u8],
@@ -259,96 +259,9 @@ fn check_chains(
     leaves: &mut FrameLeaves<'_>,
 ) -> Result<(), Fault> {
     leaves.clear();
-    let mut chains =
-        Chains { table, state: table.iter().map(Chain::begin).collect(), lanes: [NO_LANE; LANES], waiting: 0 };
-    let (mut records, mut at) = (0, HEADER_BYTES);
-    for record in header.records(frame) {
-        let record = record?;
-        records += 1;
-        let slot = usize::from(record.header.slot);
-        let Some(chain) = chains.state.get_mut(slot).filter(|chain| chain.next_offset == record.header.offset) else {
-            return Err(Fault::Chain);
-        };
-        // Reads begin where the table says.
-        let entry = &table[slot];
-        if record.header.offset == entry.first_offset && entry.first_at as usize != at {
-            return Err(Fault::Chain);
-        }
-        at += (RECORD_HASHED_FROM + record.hashed.len()).next_multiple_of(8);
-        chain.next_offset = record.header.offset.saturating_add(1);
-        (chain.position, chain.timestamp) = (record.header.position, record.header.timestamp);
-        chains.extend(Lane { slot, position: record.header.position, record: record.hashed }, leaves);
-    }
-    chains.flush(leaves);
-    let ends = table.iter().zip(&chains.state).all(|(entry, chain)| chain.ends(entry));
-    if ends && records == header.records { Ok(()) } else { Err(Fault::Chain) }
-}
-
-/// How far a stream's chain has come in a frame.
-struct Chain {
-    link: Link,
-    next_offset: u64,
-    /// Of its newest record.
-    position: u64,
-    timestamp: u64,
-}
-
-impl Chain {
-    fn begin(entry: &TableEntry) -> Chain {
-        let TableEntry { link_before: link, first_offset: next_offset, position, timestamp, .. } = *entry;
-        Chain { link, next_offset, position, timestamp }
-    }
-
-    fn ends(&self, entry: &TableEntry) -> bool {
-        let Chain { link, next_offset, position, timestamp } = *self;
-        let says = (entry.link_after, entry.next_offset(), entry.position, entry.timestamp);
-        (link, next_offset, position, timestamp) == says
-    }
-}
-
-/// A record that waits for others, to be hashed beside them.
-#[derive(Clone, Copy)]
-struct Lane<'a> {
-    slot: usize,
-    position: u64,
-    record: &'a [u8],
-}
-
-const NO_LANE: Lane<'static> = Lane { slot: 0, position: 0, record: &[] };
-
-/// A frame's chains.
-struct Chains<'a> {
-    table: &'a [TableEntry],
-    state: Vec<Chain>,
-    lanes: [Lane<'a>; LANES],
-    waiting: usize,
-}
-
-impl<'a> Chains<'a> {
-    fn extend(&mut self, lane: Lane<'a>, leaves: &mut FrameLeaves<'_>) {
-        if self.waiting == LANES || self.lanes[..self.waiting].iter().any(|waiting| waiting.slot == lane.slot) {
-            self.flush(leaves);
-        }
-        self.lanes[self.waiting] = lane;
-        self.waiting += 1;
-    }
-
-    fn flush(&mut self, leaves: &mut FrameLeaves<'_>) {
-        let lanes = &self.lanes[..std::mem::take(&mut self.waiting)];
-        if lanes.is_empty() {
-            return;
-        }
-        let mut links = [Link::from_bytes([0; 32]); LANES];
-        let mut records: [&[u8]; LANES] = [&[]; LANES];
-        for (at, lane) in lanes.iter().enumerate() {
-            links[at] = self.state[lane.slot].link;
-            records[at] = lane.record;
-        }
-        crypto::next_lanes(&mut links[..lanes.len()], &records[..lanes.len()]);
-        for (lane, link) in lanes.iter().zip(links) {
-            self.state[lane.slot].link = link;
-            let TableEntry { tenant, stream, .. } = self.table[lane.slot];
-            leaves.push(tenant, stream, lane.position, link);
-        }
-    }
+    let chains = compute_links(header, frame, table, |Linked { slot, position, link }| {
+        let TableEntry { tenant, stream, .. } = table[slot];
+        leaves.push(tenant, stream, position, link);
+    })?;
+    if table.iter().zip(&chains).all(|(entry, chain)| chain.ends(entry)) { Ok(()) } else { Err(Fault::Chain) }
 }
