@@ -126,6 +126,12 @@ impl From<log::LogError> for Failure {
     }
 }
 
+impl From<notary::Error> for Failure {
+    fn from(error: notary::Error) -> Failure {
+        Failure::Failed(error.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod checkpoint;
 mod demo;
 mod directory;
 mod doctor;
@@ -25,6 +26,7 @@ mod names;
 mod output;
 mod progress;
 mod proof;
+mod prove;
 mod read;
 mod report;
 mod scratch;
@@ -58,6 +60,9 @@ enum Command {
     Ingest(ingest::Args),
     Read(read::Args),
     Verify(verify::Args),
+    Checkpoint(checkpoint::Args),
+    #[command(subcommand)]
+    Prove(prove::Command),
     Proof(proof::Args),
     Inspect(inspect::Args),
     Bench(Box<bench::Args>),
@@ -81,6 +86,8 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Ingest(args) => ingest::run(args),
         Command::Read(args) => read::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Checkpoint(args) => checkpoint::run(args),
+        Command::Prove(command) => prove::run(command),
         Command::Proof(args) => proof::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Bench(args) => bench::run(args),

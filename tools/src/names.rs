@@ -115,6 +115,12 @@ impl Names {
         }
     }
 
+    /// The stream of a tenant that has this name; of several, which had it one after the other, the newest.
+    pub(crate) fn stream_named(&self, tenant: u64, name: &str) -> Option<u32> {
+        let streams = self.streams.range((tenant, 0)..=(tenant, u32::MAX)).rev();
+        streams.filter(|(_, entry)| entry.name.as_deref() == Some(name)).map(|((_, stream), _)| *stream).next()
+    }
+
     /// Whether a stream, or its tenant, is deleted.
     pub(crate) fn is_deleted(&self, tenant: u64, stream: u32) -> bool {
         self.tenants.get(&tenant).is_some_and(|entry| entry.deleted)
