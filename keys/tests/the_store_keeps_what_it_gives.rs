@@ -61,6 +61,26 @@ fn a_retired_key_still_opens() {
     assert!(info.state == KeyState::Retired && info.retired_ns >= info.created_ns && info.key.is_some());
 }
 
+/// A stream's key is made before the stream, which gets its number with its creation.
+#[test]
+fn a_key_is_assigned_to_its_stream_once() {
+    let place = Place::new();
+    let mut store = place.create();
+    store.add_many(&[(ACME, KeyStore::UNASSIGNED), (ACME, 0)]).unwrap();
+    store.assign(ACME, 1, 4).unwrap();
+    let generation = store.generation();
+    store.assign(ACME, 1, 4).unwrap();
+    assert_eq!(store.generation(), generation, "it was assigned already");
+    for (key_id, stream) in [(1, 5), (2, 4), (3, 4)] {
+        let refused = store.assign(ACME, key_id, stream);
+        assert!(matches!(refused, Err(Error::NotThere { .. })), "{key_id} {stream}: {refused:?}");
+    }
+    drop(store);
+    let mut store = place.open().unwrap();
+    assert_eq!(store.keys().map(|info| info.stream).collect::<Vec<_>>(), [4, 0]);
+    assert_eq!(store.erase(ACME, Some(4), NewMaster::KeepMaster).unwrap().keys, 1);
+}
+
 #[test]
 fn more_keys_than_the_limit_are_refused_and_nothing_is_changed() {
     let place = Place::new();

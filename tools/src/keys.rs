@@ -108,7 +108,7 @@ struct Content {
 struct KeyLine {
     tenant: String,
     key_id: u32,
-    /// None: the tenant's.
+    /// None: the tenant's. 4294967295: of a stream that was not created yet, or never.
     stream: Option<u32>,
     state: &'static str,
     commitment: String,
@@ -140,7 +140,11 @@ impl Content {
         writeln!(out)?;
         let mut table = Table::new(&["tenant", ">key", ">stream", "state", "made", "retired", "erased"]);
         for key in keys {
-            let stream = key.stream.map_or_else(|| "-".into(), |stream| stream.to_string());
+            let stream = match key.stream {
+                None => "-".into(),
+                Some(KeyStore::UNASSIGNED) => "not yet".into(),
+                Some(stream) => stream.to_string(),
+            };
             let time = |ns: Option<u64>| ns.map_or_else(|| "-".into(), utc);
             let (made, retired, erased) = (utc(key.created_ns), time(key.retired_ns), time(key.erased_ns));
             let state = key.state.into();
