@@ -131,6 +131,13 @@ impl Kernel {
         }
     }
 
+    /// Says which tenants have no key, whatever their catalogs lost: who opens a directory with a key store that knows none of a
+    /// tenant, or without keys, says so. Otherwise a tenant whose catalog may have lost the record of its first key takes no appends,
+    /// since they might be in the clear that must not be.
+    pub fn vouch_unsealed(&mut self, is_unsealed: impl FnMut(TenantId) -> bool) {
+        self.tables.vouch_unsealed(is_unsealed);
+    }
+
     /// Every data key that a catalog names, by tenant and number: retired and erased ones too.
     pub fn keys(&self) -> impl Iterator<Item = KeyView> {
         self.tables.tenants_after(None).flat_map(|tenant| {

@@ -111,6 +111,8 @@ pub(crate) struct Tenant {
     pub(crate) keys: BTreeMap<u32, Key>,
     /// Its catalog lost records: it is under [`Level::Strict`] at the least, and sealed or not appended to.
     doubtful: bool,
+    /// Somebody who knows every key knows none of it.
+    vouched: bool,
 }
 
 impl Tenant {
@@ -127,7 +129,7 @@ impl Tenant {
     /// Whether what was just changed shuts it. The record that introduces its first key may be among those that its catalog
     /// lost, as may be that of its creation with the key that it came with: then appends would be in the clear that must not be.
     fn decide(&mut self) {
-        let unsure = self.doubtful || self.name.is_none();
+        let unsure = (self.doubtful || self.name.is_none()) && !self.vouched;
         self.shut = self.deleted || self.erased || unsure && self.key == 0;
     }
 }
@@ -237,6 +239,7 @@ impl Tables {
             policy_offset: 0,
             keys: BTreeMap::new(),
             doubtful: false,
+            vouched: false,
         });
         self.tenant_slots.insert(id, tenant);
         tenant
@@ -400,6 +403,14 @@ impl Tables {
         } else {
             let slot = self.stream_or_new(tenant, stream);
             self.streams[slot.index()].closed.add(Closed::ERASED);
+        }
+    }
+
+    /// Takes it that the tenants of which `is_unsealed` says so have no key, whatever their catalogs lost.
+    pub(crate) fn vouch_unsealed(&mut self, mut is_unsealed: impl FnMut(TenantId) -> bool) {
+        for owner in &mut self.tenants {
+            owner.vouched = is_unsealed(owner.id);
+            owner.decide();
         }
     }
 

@@ -234,6 +234,12 @@ fn nothing_is_appended_in_the_clear_where_a_catalog_is_damaged() {
     assert_eq!(introduce(&mut plain, None, key(3)), Err(Refusal::Frozen));
     assert_eq!(erase(&mut plain, Some(OWN)), (Err(Refusal::Frozen), 0));
 
+    // Whoever holds all keys knows better.
+    plain.vouch_unsealed(|tenant| tenant != TENANT);
+    assert_eq!(append(&mut plain, PLAIN), Err(Refusal::Frozen));
+    plain.vouch_unsealed(|tenant| tenant == TENANT);
+    append(&mut plain, PLAIN).expect("no key is lost");
+
     let mut sealed = kernel(Some(key(1)), Some(key(2)));
     sealed.freeze(catalog);
     for stream in [PLAIN, OWN] {

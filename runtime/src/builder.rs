@@ -3,6 +3,7 @@
 use crate::encryption::Encryption;
 use crate::engine::Engine;
 use crate::hosted::ShardSeat;
+use crate::notarized::Checkpoints;
 use crate::{OpenError, cores};
 use iobackend::{DurableWrite, Mode};
 use kernel::{Durability, Limits, TenantId};
@@ -60,6 +61,7 @@ pub struct Builder {
     pub(crate) places: Vec<(TenantId, Option<u16>)>,
     pub(crate) at_least: u64,
     pub(crate) encryption: Encryption,
+    pub(crate) checkpoints: Option<Checkpoints>,
     pub(crate) watch: Option<Watch>,
 }
 
@@ -89,6 +91,7 @@ impl Builder {
             places: Vec::new(),
             at_least: 0,
             encryption: Encryption::Unsaid,
+            checkpoints: Some(Checkpoints::default()),
             watch: None,
         }
     }
@@ -107,6 +110,22 @@ impl Builder {
     #[must_use]
     pub fn unencrypted(mut self) -> Builder {
         self.encryption = Encryption::Off;
+        self
+    }
+
+    /// When checkpoints are signed. Without this: every 5 seconds, or 10,000,000 records of a tenant, and when the engine closes. An
+    /// engine without keys signs none. The notary's thread reads back all that is written, about as fast as `diatreme verify`
+    /// does on one core.
+    #[must_use]
+    pub fn checkpoints(mut self, checkpoints: Checkpoints) -> Builder {
+        self.checkpoints = Some(checkpoints);
+        self
+    }
+
+    /// Signs no checkpoints, and starts no thread for them. `diatreme checkpoint` signs of a directory that is closed.
+    #[must_use]
+    pub fn without_checkpoints(mut self) -> Builder {
+        self.checkpoints = None;
         self
     }
 

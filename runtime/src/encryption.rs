@@ -108,6 +108,15 @@ fn unsaid() -> OpenError {
     )
 }
 
+/// Tells the state machines of which tenants the store has no key. Without a store there are none: whoever opens without keys says
+/// that records stay in the clear.
+pub(crate) fn vouch<'a>(kernels: impl Iterator<Item = &'a mut Kernel>, store: Option<&KeyStore>) {
+    let sealed: BTreeSet<_> = store.iter().flat_map(|store| store.keys()).map(|key| key.tenant).collect();
+    for kernel in kernels {
+        kernel.vouch_unsealed(|tenant| !sealed.contains(&tenant.0));
+    }
+}
+
 /// The keys of a shard's tenants, held against what its catalogs say of them.
 pub(crate) fn given(kernel: &Kernel, store: Option<&KeyStore>, report: &mut KeyReport) -> Result<Given, OpenError> {
     let mut given = Vec::new();

@@ -1,14 +1,17 @@
 //! The engine: a directory, its shards, and the way for clients to reach them.
 
 use crate::builder::{Builder, Cores};
-use crate::client::Client;
+use crate::client::{Client, StreamRef};
 use crate::encryption::{self, EngineKeys, Given, KeyReport};
 use crate::hosted::ShardSeat;
 use crate::lock::DirectoryLock;
+use crate::notarized::{Notarized, NotaryReport, SignedCheckpoint};
 use crate::place::Root;
 use crate::shard_thread::{self, Common, Door, Plan, Ready, Start};
-use crate::{CallError, OpenError, cores};
+use crate::{CallError, OpenError, ProofError, cores};
+use crypto::note::{ConsistencyProof, InclusionProof};
 use iobackend::{BackendConfig, BackendInfo, Mode};
+use kernel::TenantId;
 use log::LogConfig;
 use log::format::manifest::Manifest;
 use log::format::segment::Base;
@@ -31,6 +34,8 @@ use std::time::{Duration, Instant};
 pub struct Engine {
     shared: Arc<Shared>,
     ends: Vec<ShardEnd>,
+    /// `None` without keys, or if nobody wants checkpoints.
+    notary: Option<Notarized>,
     manifest: Manifest,
     root: PathBuf,
     report: StartReport,
@@ -161,7 +166,8 @@ impl Engine {
         let since = Instant::now();
         let opened = recovery::open(&place, &opening).map_err(OpenError::of(root))?;
         let recovery_time = since.elapsed();
-        let Opened { manifest, placement, incarnation, shards, report } = opened;
+        let Opened { manifest, placement, incarnation, mut shards, report } = opened;
+        encryption::vouch(shards.iter_mut().map(|(state, _)| &mut state.kernel), store.as_ref());
         let kernels = || shards.iter().map(|(state, _)| &state.kernel);
         let store = match store {
             Some(store) => Some(store),
@@ -170,7 +176,12 @@ impl Engine {
         let mut keys = KeyReport::new(&settings.encryption);
         let given = kernels().map(|kernel| encryption::given(kernel, store.as_ref(), &mut keys));
         let given = given.collect::<Result<Vec<_>, _>>()?;
-        let store = store.map(|store| EngineKeys::new(store, kernels()).map(Mutex::new)).transpose()?;
+        let mut store = store.map(|store| EngineKeys::new(store, kernels())).transpose()?;
+        let notary = match (&mut store, settings.checkpoints) {
+            (Some(keys), Some(checkpoints)) => Some(Notarized::start(root, &lock, &mut keys.store, checkpoints)?),
+            _ => None,
+        };
+        let store = store.map(Mutex::new);
         let placement = Arc::new(placement);
         let log_config = |log: u16| settings.log_config(log, manifest.engine, incarnation);
         let mut starting = Starting::new(settings, &layout, Arc::clone(&lock), seats.is_some());
@@ -192,7 +203,7 @@ impl Engine {
         let router = Mutex::new(Router::new(&placement, inboxes));
         let shared = Arc::new(Shared { router, placement, keys: store, commons });
         let report = StartReport { recovery: report, recovery_time, keys, shards: reports };
-        Ok(Engine { shared, ends, manifest, root: root.clone(), report, lock })
+        Ok(Engine { shared, ends, notary, manifest, root: root.clone(), report, lock })
     }
 
     /// A new client, for one thread at a time.
@@ -223,6 +234,42 @@ impl Engine {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.manifest.generation
+    }
+
+    /// What the notary did, and of which tenants it signs nothing; `None` if the engine has none.
+    #[must_use]
+    pub fn notary(&self) -> Option<NotaryReport> {
+        self.notary.as_ref().map(Notarized::report)
+    }
+
+    /// Signs a checkpoint of a tenant. (They are signed without being asked for, too: see [`Builder::checkpoints`].) Waits 15 ms, and
+    /// for the notary to read back what is new: it covers what was durable before the call, but for the last frame of a log whose
+    /// shard was kept from its core all that time; the checkpoint says how many records it covers.
+    ///
+    /// # Errors
+    /// If the tenant has no records, they are damaged, or do not contain what was signed before; [`ProofError::NoNotary`].
+    pub fn checkpoint(&self, tenant: &str) -> Result<SignedCheckpoint, ProofError> {
+        self.asked(|notary| notary.checkpoint(TenantId::of_name(tenant)))
+    }
+
+    /// Proves that a record is in the tree of its tenant's newest checkpoint.
+    ///
+    /// # Errors
+    /// If the checkpoint does not cover it yet, or the record cannot be read; [`ProofError::NoNotary`].
+    pub fn prove_inclusion(&self, stream: &StreamRef, offset: u64) -> Result<InclusionProof, ProofError> {
+        self.asked(|notary| notary.inclusion(stream.tenant(), stream.stream(), offset))
+    }
+
+    /// Proves that a tenant's newest checkpoint extends one that somebody kept.
+    ///
+    /// # Errors
+    /// If it does not; [`ProofError::NoNotary`].
+    pub fn prove_consistency(&self, tenant: &str, kept: &str) -> Result<ConsistencyProof, ProofError> {
+        self.asked(|notary| notary.consistency(TenantId::of_name(tenant), kept))
+    }
+
+    fn asked<T>(&self, ask: impl FnOnce(&Notarized) -> Option<Result<T, notary::Error>>) -> Result<T, ProofError> {
+        self.notary.as_ref().and_then(ask).ok_or(ProofError::NoNotary)?.map_err(ProofError::Notary)
     }
 
     /// Where tenants live.
@@ -268,7 +315,8 @@ impl Engine {
         let manifest = std::mem::take(&mut self.manifest);
         let written =
             recovery::close(&Root::new(&self.root, &self.lock), manifest, &ends).map_err(OpenError::of(&self.root));
-        first.map_or(written, Err)
+        let notarized = self.notary.take().map_or(Ok(()), Notarized::finish);
+        first.map_or(written.and(notarized), Err)
     }
 }
 

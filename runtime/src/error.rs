@@ -67,6 +67,10 @@ pub enum OpenError {
         /// The key's number in the tenant.
         key_id: u32,
     },
+    /// The notary.
+    Notary(notary::Error),
+    /// The notary's thread ended by a panic: our bug.
+    NotaryPanicked,
     /// A key is not the one that the log's catalog commits to.
     KeyDiffers {
         /// The tenant.
@@ -138,6 +142,11 @@ impl std::fmt::Display for OpenError {
                  directory, or restore it",
                 store.display()
             ),
+            OpenError::Notary(error) => error.fmt(f),
+            OpenError::NotaryPanicked => f.write_str(
+                "the notary ended by a panic, which is a bug: report it with the text above; what was acknowledged is safe, and what was \
+                 signed stays valid",
+            ),
             OpenError::KeyDiffers { tenant, key_id } => write!(
                 f,
                 "key {key_id} of tenant {tenant} is not the one that the log commits to: this is not the key store of this data \
@@ -174,6 +183,7 @@ impl std::error::Error for OpenError {
             OpenError::Backend(error) => Some(error),
             OpenError::Placement(error) => Some(error),
             OpenError::Keys(error) => Some(error),
+            OpenError::Notary(error) => Some(error),
             _ => None,
         }
     }
@@ -193,6 +203,12 @@ impl OpenError {
             recovery::Error::Older { found, at_least } => OpenError::Older { path: root.into(), found, at_least },
             other => OpenError::Config(other.to_string()),
         }
+    }
+}
+
+impl From<notary::Error> for OpenError {
+    fn from(error: notary::Error) -> Self {
+        OpenError::Notary(error)
     }
 }
 
@@ -341,3 +357,24 @@ impl From<Failure> for CallError {
         CallError::Failed(failure)
     }
 }
+
+/// Why there is no checkpoint, or no proof.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// The engine was opened without keys or without checkpoints, or its notary is gone.
+    NoNotary,
+    /// What the notary says.
+    Notary(notary::Error),
+}
+
+impl std::fmt::Display for ProofError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ProofError::NoNotary => f.write_str("the engine has no notary: open it with keys and checkpoints"),
+            ProofError::Notary(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ProofError {}

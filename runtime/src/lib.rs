@@ -33,6 +33,7 @@ mod hosted;
 mod idle;
 mod key_calls;
 mod lock;
+mod notarized;
 mod place;
 mod shard_thread;
 mod wait;
@@ -41,9 +42,15 @@ pub use builder::{Builder, Cores, FRAME_CAP_DEFAULT, Waiting};
 pub use client::{AppendOptions, Appended, Client, Completion, Head, Named, Outcome, Record, StreamRef, Token};
 pub use encryption::KeyReport;
 pub use engine::{Engine, ShardReport, StartReport};
-pub use error::{CallError, EraseError, OpenError};
+pub use error::{CallError, EraseError, OpenError, ProofError};
 pub use hosted::{HostedShard, ShardSeat};
 pub use lock::DirectoryLock;
+pub use notarized::{Checkpoints, NotaryReport, SignedCheckpoint};
+
+/// Checkpoints and proofs, and how they are verified.
+pub use crypto::note::{Checkpoint, ConsistencyProof, InclusionProof, NoteError, Verifier};
+/// A client that remembers: it demands that each checkpoint extends the last one.
+pub use notary::{Accepted, Pinned, PinnedError};
 
 /// What the README shows is compiled with the tests.
 #[cfg(doctest)]

@@ -1,7 +1,7 @@
 //! A data directory of this machine.
 
 use crate::lock::DirectoryLock;
-use iobackend::{Arena, Backend, BackendConfig, Mode};
+use iobackend::{Arena, Backend, BackendConfig, Buffer, Mode};
 use log::SCAN_BUFFER_BYTES;
 use log::format::manifest::Identity;
 use recovery::{Cold, Error, Place};
@@ -23,12 +23,8 @@ impl Place for Root<'_> {
     type Backend = Backend;
 
     fn cold(&self) -> Result<Cold<Backend>, Error> {
-        let mut arena = Arena::new(SCAN_BUFFER_BYTES).map_err(Error::Memory)?;
-        let Some(buffer) = arena.take(SCAN_BUFFER_BYTES) else {
-            unreachable!("the arena is as large as the buffer");
-        };
-        let config = BackendConfig { mode: Mode::Sync, ..BackendConfig::new(self.path) };
-        Ok(Cold::new(iobackend::open(&config, &arena)?, buffer))
+        let (backend, buffer) = cold_backend(self.path)?;
+        Ok(Cold::new(backend, buffer))
     }
 
     fn identity(&self) -> Identity {
@@ -38,4 +34,14 @@ impl Place for Root<'_> {
     fn threads(&self) -> usize {
         std::thread::available_parallelism().map_or(1, usize::from)
     }
+}
+
+/// A backend for reading in order, with a buffer of [`SCAN_BUFFER_BYTES`].
+pub(crate) fn cold_backend(path: &Path) -> Result<(Backend, Buffer), Error> {
+    let mut arena = Arena::new(SCAN_BUFFER_BYTES).map_err(Error::Memory)?;
+    let Some(buffer) = arena.take(SCAN_BUFFER_BYTES) else {
+        unreachable!("the arena is as large as the buffer");
+    };
+    let config = BackendConfig { mode: Mode::Sync, ..BackendConfig::new(path) };
+    Ok((iobackend::open(&config, &arena)?, buffer))
 }

@@ -7,7 +7,7 @@ use crate::engine_args::{BackendArg, CoresArg, DurableWriteArg, WaitingArg};
 use crate::failure::Failure;
 use crate::key_args::beside;
 use clap::{Args as ClapArgs, ValueEnum};
-use diatreme::{Builder, Cores, Engine, FRAME_CAP_DEFAULT, MasterSource};
+use diatreme::{Builder, Checkpoints, Cores, Engine, FRAME_CAP_DEFAULT, MasterSource};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -171,6 +171,10 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = EncryptionArg::Aes256Gcm)]
     pub(crate) encryption: EncryptionArg,
 
+    /// Have checkpoints signed this often beside the load, by a thread that reads back all that is written [default: none are].
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) checkpoints: Option<f64>,
+
     /// How io_uring makes a write durable.
     #[arg(long, value_name = "KIND", value_enum, default_value_t = DurableWriteArg::Dsync)]
     pub(crate) durable_write: DurableWriteArg,
@@ -276,11 +280,15 @@ impl LoadArgs {
             inside: self.inside,
             durability: self.durability.name(),
             encryption: self.encryption.name().into(),
+            checkpoints_sec: self.checkpoints,
             durable_write: self.durable_write.name().into(),
             waiting: self.waiting.name().into(),
             frame_cap_bytes: self.frame_cap,
         };
         check_sizes(&config, scenario)?;
+        if self.checkpoints.is_some() && self.encryption == EncryptionArg::None {
+            return Err(Failure::usage("checkpoints are signed with a key: leave --encryption none away"));
+        }
         Ok(config)
     }
 
@@ -331,6 +339,12 @@ impl LoadArgs {
     /// Settings for an engine; tenants are spread evenly over its shards.
     pub(crate) fn builder(&self, directory: &Path, config: &Config) -> Result<Builder, Failure> {
         let builder = self.keyed(Engine::builder(directory), directory)?;
+        let builder = match self.checkpoints {
+            Some(sec) => {
+                builder.checkpoints(Checkpoints { interval: Duration::from_secs_f64(sec), ..Checkpoints::default() })
+            }
+            None => builder.without_checkpoints(),
+        };
         let builder = builder
             .shards(self.shards)
             .cores(self.cores.0.clone())

@@ -84,6 +84,9 @@ pub(crate) struct Config {
     /// `aes-256-gcm` or `none`, which reports from before there was any do not say.
     #[serde(default = "no_encryption")]
     pub(crate) encryption: String,
+    /// Seconds between checkpoints, if any were signed.
+    #[serde(default)]
+    pub(crate) checkpoints_sec: Option<f64>,
     /// `dsync` or `linked`.
     pub(crate) durable_write: String,
     /// `awake` or `asleep`.

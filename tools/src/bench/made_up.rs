@@ -53,6 +53,7 @@ fn config() -> Config {
         inside: false,
         durability: "strict".into(),
         encryption: "aes-256-gcm".into(),
+        checkpoints_sec: None,
         durable_write: "dsync".into(),
         waiting: "awake".into(),
         frame_cap_bytes: 1 << 20,

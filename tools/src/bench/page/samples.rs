@@ -233,6 +233,7 @@ pub(super) fn append() -> Document {
             inside: false,
             durability: "strict".into(),
             encryption: "aes-256-gcm".into(),
+            checkpoints_sec: None,
             durable_write: "dsync".into(),
             waiting: "awake".into(),
             frame_cap_bytes: 1 << 20,
