@@ -72,7 +72,7 @@ fn over_segments_that_were_closed_and_such_as_crashed() {
     let mut model = Model::default();
     for incarnation in 0..4 {
         let mut session = open(&place, &model);
-        write_some(&mut session, 3);
+        write_some(&mut session, 4);
         model = if incarnation % 2 == 0 {
             session.crash()
         } else {

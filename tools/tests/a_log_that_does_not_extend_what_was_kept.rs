@@ -120,7 +120,7 @@ fn a_log_that_went_on_from_a_copy_is_a_fork() {
     let copy = place.copy_as("copy");
     place.ingest(&lines(100..130), &[]).succeeds();
     let args = ["ingest", "--data-dir", copy.to_str().unwrap(), "--tenant", "acme", "--stream", "audit", "-"];
-    let ended = run(args, &lines(200..230));
+    let ended = run(args.into_iter().chain(["--unencrypted"]), &lines(200..230));
     assert_eq!(ended.code, 0, "{}", ended.err);
     let (history, fork) = (place.history(), History::of(&copy, ACME));
     assert_eq!((history.size(), fork.size()), (132, 132));
