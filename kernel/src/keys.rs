@@ -19,6 +19,7 @@ use crate::kernel::{Kernel, Outcome, Seen, Turn};
 use crate::refusal::Refusal;
 use crate::replay::{Place, ReplayError};
 use crate::tables::{Closed, Stream, Tenant};
+use planted::Bug;
 
 /// A data key that is to seal from here on, as the log is to name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +105,8 @@ impl Kernel {
     #[must_use]
     pub fn seal_key(&self, slot: StreamSlot) -> u32 {
         let stream = self.tables.stream(slot);
-        if stream.closed.has(Closed::CATALOG) {
+        let rotated = self.tables.tenant(stream.tenant).key > 1;
+        if stream.closed.has(Closed::CATALOG) || rotated && planted::is(Bug::ClearAfterRotation) {
             0
         } else if stream.own_key {
             self.tables.label(slot).key

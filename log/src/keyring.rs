@@ -11,7 +11,7 @@
 
 use crate::format::segment::SegmentHeader;
 use crate::limits::OPENERS_MAX;
-use crypto::seal::SegmentKey;
+use crypto::seal::{ASSOCIATED_BYTES, HASHED_HEADER_BYTES, SegmentKey, associated_data};
 use crypto::secret::DataKey;
 use hashbrown::HashMap;
 use planted::Bug;
@@ -102,7 +102,7 @@ impl Keyring {
             Some(at) => at,
             None => {
                 let sealer = self.sealers[self.place(tenant, key_id)? as usize].as_ref()?;
-                let cipher = SegmentKey::derive(&sealer.key, salt, tenant, key_id);
+                let cipher = derive(&sealer.key, salt, name);
                 self.keep(Opener { name, salt: *salt, cipher })
             }
         };
@@ -124,14 +124,37 @@ impl Keyring {
 impl Sealer {
     #[cold]
     fn derive(&mut self, segment: &SegmentHeader) {
-        let (tenant, key_id) = self.name;
-        let mut salt = segment.salt;
-        if planted::is(Bug::SealedWithoutSalt) {
-            salt = [0; 32];
-        }
         if self.cipher.is_none() || !planted::is(Bug::CipherKeptOverSegments) {
-            self.cipher = Some(SegmentKey::derive(&self.key, &salt, tenant, key_id));
+            self.cipher = Some(derive(&self.key, &segment.salt, self.name));
         }
         self.segment = segment.id.number;
     }
+}
+
+fn derive(key: &DataKey, salt: &[u8; 32], (tenant, key_id): KeyName) -> SegmentKey {
+    let unsalted = planted::is(Bug::SealedWithoutSalt) || planted::is(Bug::CounterStartsOver);
+    let salt = if unsalted { &[0; 32] } else { salt };
+    SegmentKey::derive(key, salt, tenant, key_id)
+}
+
+/// What a record's nonce is made of: its frame, and the byte of it at which the record begins.
+#[inline]
+pub(crate) fn nonce(sequence: u64, at: u32, offset: u64) -> (u64, u32) {
+    if planted::is(Bug::NonceOfOffset) {
+        return (offset, 0);
+    }
+    let at = if planted::is(Bug::NonceOfFrameAlone) { 0 } else { at };
+    let sequence = if planted::is(Bug::NonceOfPlaceAlone) { 0 } else { sequence };
+    let sequence = if planted::is(Bug::CounterStartsOver) { sequence & 63 } else { sequence };
+    let sequence = if planted::is(Bug::TailSealedAgain) { sequence & !1 } else { sequence };
+    (sequence, at)
+}
+
+/// What a record is bound to: whose it is, and what it says of itself.
+#[inline]
+pub(crate) fn identity(tenant: u64, stream: u32, hashed: &[u8; HASHED_HEADER_BYTES]) -> [u8; ASSOCIATED_BYTES] {
+    if planted::is(Bug::IdentityNotSealed) {
+        return [0; ASSOCIATED_BYTES];
+    }
+    associated_data(tenant, stream, hashed)
 }

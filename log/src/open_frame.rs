@@ -5,10 +5,11 @@ use crate::format::frame::{
     TAG_BYTES, TableEntry, frame_bytes, record_bytes,
 };
 use crate::format::{BLOCK_BYTES, crc};
+use crate::keyring;
 use crate::limits::FRAME_STREAMS_MAX;
 use crate::stream::Stream;
 use crate::wish::Wishes;
-use crypto::seal::{SegmentKey, associated_data};
+use crypto::seal::SegmentKey;
 use crypto::{LANES, Link};
 use iobackend::Buffer;
 use planted::Bug;
@@ -102,7 +103,7 @@ impl OpenFrame {
             header.flags |= FLAG_SEALED;
             header.encode(area);
             let (tenant, stream) = (stream.tenant, stream.id);
-            seal(cipher, area, payload, (tenant, stream), (self.sequence, start as u32));
+            seal(cipher, area, payload, (tenant, stream), (self.sequence, start as u32, header.offset));
         } else {
             header.encode(area);
             area[RECORD_HEADER_BYTES..payload_end].copy_from_slice(payload);
@@ -213,15 +214,14 @@ fn seal(
     area: &mut [u8],
     payload: &[u8],
     (tenant, stream): (u64, u32),
-    (sequence, at): (u64, u32),
+    (sequence, at, offset): (u64, u32, u64),
 ) {
     let (header, body) = area.split_at_mut(RECORD_HEADER_BYTES);
     let (place, rest) = body.split_at_mut(payload.len());
     place.copy_from_slice(payload);
     let hashed =
         header[RECORD_HASHED_FROM..].first_chunk().expect("a header is longer than what is before its hashed part");
-    let at = if planted::is(Bug::NonceOfFrameAlone) { 0 } else { at };
-    let sequence = if planted::is(Bug::NonceOfPlaceAlone) { 0 } else { sequence };
-    let tag = cipher.seal(sequence, at, &associated_data(tenant, stream, hashed), place);
+    let (sequence, at) = keyring::nonce(sequence, at, offset);
+    let tag = cipher.seal(sequence, at, &keyring::identity(tenant, stream, hashed), place);
     rest[..TAG_BYTES].copy_from_slice(&tag);
 }

@@ -3,8 +3,7 @@
 //! Checksums and chain were verified before, over the ciphertext; after this the buffer is good for handing out, not for verifying.
 
 use crate::format::frame::{FrameHeader, RECORD_HASHED_FROM, RECORD_HEADER_BYTES, RecordHeader};
-use crate::keyring::Keyring;
-use crypto::seal::associated_data;
+use crate::keyring::{self, Keyring};
 
 /// What keeps a sealed record from being opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +91,7 @@ fn open_record(
     };
     let cipher = keyring.opener(wanted.tenant, fixed.key_id, salt.ok_or(broken)?);
     let cipher = cipher.ok_or(Unopened::NoKey(fixed.key_id))?;
-    let associated = associated_data(wanted.tenant, wanted.stream, hashed);
-    cipher.open(sequence, at as u32, &associated, payload, tag).map_err(|_| broken)
+    let identity = keyring::identity(wanted.tenant, wanted.stream, hashed);
+    let (sequence, at) = keyring::nonce(sequence, at as u32, fixed.offset);
+    cipher.open(sequence, at, &identity, payload, tag).map_err(|_| broken)
 }

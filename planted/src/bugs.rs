@@ -42,14 +42,32 @@ macro_rules! bugs {
 bugs! {
     // Sealing.
 
-    /// The segment's salt is left out of the key: another opening has the same key for the same frames.
-    SealedWithoutSalt = "sealed-without-salt", breaks "no nonce twice", found by "crashes";
-    /// The cipher of the first segment is kept for all others.
-    CipherKeptOverSegments = "cipher-kept-over-segments", breaks "sealed as documented", found by "crashes";
-    /// The nonce is the frame's sequence alone.
-    NonceOfFrameAlone = "nonce-of-frame-alone", breaks "no nonce twice", found by "calm";
+    /// The segment's salt is left out of the key: where a frame's number comes again, so do key and nonce.
+    SealedWithoutSalt = "sealed-without-salt", breaks "no nonce twice; crash and truncate", found by "crashes";
+    /// The salt is made of what a copy of the directory has too.
+    SaltOfEngineAndNumber = "salt-of-engine-and-number", breaks "no nonce twice; older copy, clone", found by "copies";
+    /// The nonce is the record's number in its stream.
+    NonceOfOffset = "nonce-of-offset", breaks "no nonce twice; an index written over", found by "calm";
+    /// A frame is sealed under the number of the one before it, as a tail block is that is sealed again with what came since.
+    TailSealedAgain = "tail-sealed-again", breaks "no nonce twice; tail sealed again", found by "calm";
     /// The nonce is the place in the frame alone.
-    NonceOfPlaceAlone = "nonce-of-place-alone", breaks "no nonce twice", found by "calm";
+    NonceOfPlaceAlone = "nonce-of-place-alone", breaks "no nonce twice; a place sealed again", found by "calm";
+    /// The nonce counts frames from the beginning again after some, and no salt changes the key.
+    CounterStartsOver = "counter-starts-over", breaks "no nonce twice; counter lost", found by "calm";
+    /// The nonce is the frame's sequence alone.
+    NonceOfFrameAlone = "nonce-of-frame-alone", breaks "no nonce twice; a batch", found by "calm";
+    /// The cipher of the first segment is kept for all others.
+    CipherKeptOverSegments = "cipher-kept-over-segments", breaks "sealed as documented", found by "large";
+    /// Whose a record is, and what it says of itself, is not authenticated with it.
+    IdentityNotSealed = "identity-not-sealed", breaks "sealed as documented; swapped tenants", found by "calm";
+    /// After its key was changed, a tenant's records are not sealed.
+    ClearAfterRotation = "clear-after-rotation", breaks "nothing in the clear; another key", found by "calm";
+    /// A stream is sealed with the key that it was first sealed with.
+    OldKeyKept = "old-key-kept", breaks "sealed as documented; another key", found by "calm";
+    /// An opening does not see that something is erased.
+    ErasureNotReplayed = "erasure-not-replayed", breaks "erased for good", found by "crashes";
+    /// What is erased is not refused to readers.
+    ErasedStillRead = "erased-still-read", breaks "erased for good", found by "calm";
 
     // Writing frames.
 

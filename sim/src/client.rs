@@ -2,11 +2,12 @@
 
 use crate::coverage::Coverage;
 use crate::engine::{Engine, Rung};
+use crate::keys::{Keys, UNASSIGNED};
 use crate::model::{Life, Model};
 use crate::payload::{self, Identity, PAYLOAD_MIN};
 use crate::plan::{Action, Expected, Place};
 use crate::sent::{Allowed, Sent, What, stream_name};
-use kernel::{StreamId, TenantId};
+use kernel::{NewKey, StreamId, TenantId};
 use shard::limits::READ_BYTES_MAX;
 use shard::wire::{Reply, Request};
 use shard::{ClientPort, port};
@@ -78,6 +79,7 @@ impl SimClient {
     pub(crate) fn take(
         &mut self,
         allowed: Allowed,
+        keys: &mut Keys,
         model: &mut Model,
         coverage: &mut Coverage,
         mut told: impl FnMut(u64, &Sent, &Reply),
@@ -90,7 +92,7 @@ impl SimClient {
             let (_, with_data) = port.take(|reply: Reply, data| match pending.remove(&reply.token) {
                 Some(sent) => {
                     told(reply.token, &sent, &reply);
-                    coverage.answer(sent.answered(&reply, data, allowed, model));
+                    coverage.answer(sent.answered(&reply, data, allowed, keys, model));
                 }
                 None => model.violate(format!("an answer to token {}, which was answered or never sent", reply.token)),
             });
@@ -118,7 +120,7 @@ impl SimClient {
     }
 
     /// Sends the next step of the plan.
-    pub(crate) fn send_next(&mut self, engine: &mut Engine, model: &mut Model, now: u64) -> Sending {
+    pub(crate) fn send_next(&mut self, engine: &mut Engine, keys: &mut Keys, model: &mut Model, now: u64) -> Sending {
         let Some(&action) = self.steps.front() else {
             return Sending::Full;
         };
@@ -128,7 +130,7 @@ impl SimClient {
             _ => {
                 let (what, done) = resolve(action, model, engine.placement.shards());
                 let sending = match what {
-                    Some(what) => self.send(what, action, engine, model),
+                    Some(what) => self.send(what, action, engine, keys, model),
                     None => Sending::Skipped,
                 };
                 if sending == Sending::Full || !done && sending == Sending::Sent {
@@ -143,29 +145,30 @@ impl SimClient {
     }
 
     /// Sends a request, if its shard has room for it.
-    pub(crate) fn send(&mut self, what: What, action: Action, engine: &mut Engine, model: &mut Model) -> Sending {
+    fn send(&mut self, what: What, action: Action, engine: &mut Engine, keys: &mut Keys, model: &mut Model) -> Sending {
         let shard = shard_of(&what, action, engine, model);
         let in_flight = self.pending.values().filter(|sent| sent.shard == shard).count();
         if in_flight >= self.window || !self.attach(shard, engine) {
             return Sending::Full;
         }
-        let Some(port) = &mut self.ports[usize::from(shard)] else {
-            unreachable!("it is attached");
+        let key = draw_key(&what, keys, model);
+        // There before the request is, as a client's is.
+        let given = key.is_none_or(|(tenant, key)| engine.add_key(shard, (tenant, key.key_id), keys));
+        let Some(port) = self.ports[usize::from(shard)].as_mut().filter(|_| given) else {
+            return nothing_sent(&what, key, keys, model);
         };
         let (names, payloads) = (Names::of(&what, model), payloads(&what, action));
         let records: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-        let request = request(&what, &names, &records);
+        let request = request(&what, &names, key.map(|(_, key)| key), &records);
         let Ok(out) = port.requests.reserve(request.encoded_bytes()) else {
-            if let What::Append { append, .. } = what {
-                model.void(append);
-            }
-            return Sending::Full;
+            return nothing_sent(&what, key, keys, model);
         };
         request.encode(self.next_token, out);
         port.requests.commit();
         port.requests.publish();
         port.shard.ring();
-        self.pending.insert(self.next_token, Sent::new(what, shard, model));
+        let key_id = key.map_or(0, |(_, key)| key.key_id);
+        self.pending.insert(self.next_token, Sent::new(what, shard, key_id, model));
         self.next_token += 1;
         Sending::Sent
     }
@@ -191,6 +194,29 @@ impl SimClient {
             bell.ring();
         }
     }
+}
+
+/// Draws the key that a request introduces, if it does; with its tenant's id.
+fn draw_key(what: &What, keys: &mut Keys, model: &Model) -> Option<(u64, NewKey)> {
+    let (tenant, stream) = match *what {
+        What::CreateTenant(tenant) if model.is_sealed(tenant) => (tenant, 0),
+        What::CreateStream(place) if model.has_own_key(place.stream) => (place.tenant, UNASSIGNED),
+        What::IntroduceKey { tenant, stream } => (tenant, stream.unwrap_or(0)),
+        _ => return None,
+    };
+    let tenant = model.tenants[usize::from(tenant)].id.0;
+    Some((tenant, keys.draw(tenant, stream)))
+}
+
+/// There was no room for a request: what was prepared for it is for the next one.
+fn nothing_sent(what: &What, key: Option<(u64, NewKey)>, keys: &mut Keys, model: &mut Model) -> Sending {
+    if let Some((tenant, key)) = key {
+        keys.put_back((tenant, key.key_id));
+    }
+    if let What::Append { append, .. } = *what {
+        model.void(append);
+    }
+    Sending::Full
 }
 
 /// What a step comes to now: a request, or none; and whether the step is done with it, or waits for what the request makes.
@@ -252,6 +278,17 @@ fn resolve(action: Action, model: &mut Model, shards: u16) -> (Option<What>, boo
             let here = model.tenant(tenant).life == Some(Life::Here);
             (here.then_some(What::SetPolicy(tenant, policy)), true)
         }
+        Action::ChangeKey(tenant) | Action::Erase(tenant) if model.tenant(tenant).life != Some(Life::Here) => {
+            (None, true)
+        }
+        Action::ChangeKey(tenant) => (Some(What::IntroduceKey { tenant, stream: None }), true),
+        Action::Erase(tenant) => (Some(What::Erase { tenant, stream: None }), true),
+        Action::ChangeStreamKey(place) => {
+            with(model, place, &|_, stream| What::IntroduceKey { tenant: place.tenant, stream: Some(stream) })
+        }
+        Action::EraseStream(place) => {
+            with(model, place, &|_, stream| What::Erase { tenant: place.tenant, stream: Some(stream) })
+        }
         Action::Sync(shard) => ((shard < shards).then_some(What::Sync), true),
         Action::Detach | Action::Pause(_) => (None, true),
     }
@@ -266,6 +303,7 @@ fn shard_of(what: &What, action: Action, engine: &Engine, model: &Model) -> u16 
         | (&What::Read { tenant, .. }, _)
         | (&What::Head { tenant, .. }, _)
         | (&What::DeleteStream { tenant, .. }, _)
+        | (&What::IntroduceKey { tenant, .. } | &What::Erase { tenant, .. }, _)
         | (&What::ListStreams(tenant) | &What::CreateTenant(tenant) | &What::DeleteTenant(tenant), _)
         | (&What::SetPolicy(tenant, _), _) => owner(tenant),
         (&What::Resolve(place) | &What::CreateStream(place), _) => owner(place.tenant),
@@ -287,6 +325,8 @@ impl Names {
             | What::Read { tenant, .. }
             | What::Head { tenant, .. }
             | What::DeleteStream { tenant, .. }
+            | What::IntroduceKey { tenant, .. }
+            | What::Erase { tenant, .. }
             | What::ListStreams(tenant)
             | What::CreateTenant(tenant)
             | What::DeleteTenant(tenant)
@@ -298,7 +338,7 @@ impl Names {
     }
 }
 
-fn request<'a>(what: &What, names: &'a Names, records: &'a [&'a [u8]]) -> Request<'a> {
+fn request<'a>(what: &What, names: &'a Names, key: Option<NewKey>, records: &'a [&'a [u8]]) -> Request<'a> {
     let (tenant, name) = (names.id, names.tenant.as_str());
     match *what {
         What::Append { stream, expected, level, .. } => {
@@ -311,11 +351,16 @@ fn request<'a>(what: &What, names: &'a Names, records: &'a [&'a [u8]]) -> Reques
         What::Resolve(_) => Request::Resolve { tenant: name, name: &names.stream },
         What::ListTenants => Request::ListTenants { after: None },
         What::ListStreams(_) => Request::ListStreams { tenant: name, after: kernel::CATALOG },
-        What::CreateTenant(_) => Request::CreateTenant { name, key: None },
-        What::CreateStream(_) => Request::CreateStream { tenant: name, name: &names.stream, key: None },
+        What::CreateTenant(_) => Request::CreateTenant { name, key },
+        What::CreateStream(_) => Request::CreateStream { tenant: name, name: &names.stream, key },
         What::DeleteStream { stream, .. } => Request::DeleteStream { tenant, stream: StreamId(stream) },
         What::DeleteTenant(_) => Request::DeleteTenant { tenant: name },
         What::SetPolicy(_, policy) => Request::SetDurability { tenant: name, durability: policy.durability() },
+        What::IntroduceKey { stream, .. } => match key {
+            Some(key) => Request::IntroduceKey { tenant: name, stream: stream.map(StreamId), key },
+            None => unreachable!("a key was drawn for it"),
+        },
+        What::Erase { stream, .. } => Request::Erase { tenant: name, stream: stream.map(StreamId) },
         What::Sync => Request::Sync,
     }
 }

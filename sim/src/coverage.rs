@@ -8,7 +8,7 @@ use recovery::RecoveryReport;
 use std::collections::BTreeMap;
 
 /// The ways that an opening, or what comes before and after it, can go.
-pub const BRANCHES: [&str; 20] = [
+pub const BRANCHES: [&str; 23] = [
     "made a new directory",
     "found it closed cleanly",
     "found it left open",
@@ -29,6 +29,9 @@ pub const BRANCHES: [&str; 20] = [
     "closed with an error",
     "an older copy was put back",
     "a clone was written to",
+    "sealed records",
+    "found data erased",
+    "a catalog named a key that was destroyed",
 ];
 
 /// Counts over one run, or over many.

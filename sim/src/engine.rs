@@ -4,10 +4,11 @@
 //! completion, or the time that the turn named. So a doorbell that is not rung, or a time that is not named, leaves a shard
 //! asleep here as it would there.
 
+use crate::keys::{KeyName, Keys};
 use crate::level::Policy;
 use crate::memory;
 use iobackend::sim::{Rng, SimBackend, SimDisk};
-use kernel::Limits;
+use kernel::{KeyView, Limits};
 use log::format::manifest::{Identity, Manifest};
 use log::format::segment::Base;
 use log::limits::{ARENA_BYTES, SEGMENT_BYTES_MIN};
@@ -15,7 +16,7 @@ use log::{Log, LogBuffers, LogConfig, SCAN_BUFFER_BYTES};
 use recovery::{Cold, Opened, Opening, Place, RecoveryReport};
 use router::{Placement, Router};
 use shard::limits::{REQUEST_PAYLOAD_MAX, REQUEST_RECORDS_MAX};
-use shard::{Control, Progress, Shard, ShardPort};
+use shard::{Control, Countdown, Progress, Shard, ShardPort};
 use spsc::Doorbell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -148,7 +149,7 @@ impl Place for SimPlace {
 }
 
 /// What an opening is to be.
-pub(crate) struct How {
+pub(crate) struct How<'a> {
     pub(crate) shards: u16,
     /// The machine, which gives the directory its identity.
     pub(crate) machine: u64,
@@ -158,6 +159,8 @@ pub(crate) struct How {
     pub(crate) wall: u64,
     /// Of tenants that have none of their own.
     pub(crate) policy: Policy,
+    /// The key store.
+    pub(crate) keys: &'a Keys,
 }
 
 /// An opening.
@@ -170,13 +173,15 @@ pub(crate) struct Engine {
     /// Of the shards' states as they were recovered.
     pub(crate) state_hashes: Vec<[u8; 32]>,
     pub(crate) incarnation: [u8; 16],
+    /// The keys that the catalogs name.
+    pub(crate) named: Vec<KeyView>,
     place: SimPlace,
 }
 
 impl Engine {
     /// Opens the directory on a disk.
-    pub(crate) fn open(disk: &SimDisk, how: &How) -> Result<Engine, String> {
-        let &How { shards, machine, at_least, wall, policy } = how;
+    pub(crate) fn open(disk: &SimDisk, how: &How<'_>) -> Result<Engine, String> {
+        let &How { shards, machine, at_least, wall, policy, keys } = how;
         let place = SimPlace { disk: disk.clone(), identity: Identity { device: machine, inode: 1 } };
         let limits = Limits {
             record_bytes_max: 1 << 20,
@@ -187,6 +192,7 @@ impl Engine {
         let opening = Opening { shards, places: &[], limits, at_least, watch: &|_| {} };
         let opened = recovery::open(&place, &opening).map_err(|error| error.to_string())?;
         let Opened { manifest, placement, incarnation, shards, report } = opened;
+        let named = shards.iter().flat_map(|(state, _)| state.kernel.keys()).collect();
         let state_hashes = shards.iter().map(|(state, _)| state.kernel.state_hash()).collect();
         let (mut seats, mut inboxes) = (Vec::new(), Vec::new());
         for (log, (state, start)) in shards.into_iter().enumerate() {
@@ -203,6 +209,12 @@ impl Engine {
             for (slot, stream) in (0..).zip(state.streams) {
                 log.add_stream(slot, stream);
             }
+            for view in state.kernel.keys() {
+                let name = (view.tenant.0, view.key_id);
+                if keys.gives(&view)? {
+                    log.add_key(name.0, name.1, keys.key(name));
+                }
+            }
             let (tx, rx) = router::inbox();
             let rung = Rung::new();
             inboxes.push((tx, Arc::clone(&rung.bell)));
@@ -210,7 +222,7 @@ impl Engine {
             seats.push(Seat { shard, rung, rest: Rest::Awake(disk.now()), looks: 0 });
         }
         let router = Router::new(&placement, inboxes);
-        Ok(Engine { seats, router, placement, manifest, report, state_hashes, incarnation, place })
+        Ok(Engine { seats, router, placement, manifest, report, state_hashes, incarnation, named, place })
     }
 
     /// The manifest's generation.
@@ -226,6 +238,22 @@ impl Engine {
     /// Hands a client's port to a shard; false if its inbox is full.
     pub(crate) fn attach(&mut self, shard: u16, port: ShardPort) -> bool {
         self.router.send(shard, Control::Attach(Box::new(port))).is_ok()
+    }
+
+    /// Hands a key to a shard; false if its inbox is full.
+    pub(crate) fn add_key(&mut self, shard: u16, (tenant, key_id): KeyName, keys: &Keys) -> bool {
+        let key = keys.key((tenant, key_id));
+        self.router.send(shard, Control::AddKey { tenant, key_id, key }).is_ok()
+    }
+
+    /// Has all shards forget a key; false if an inbox is full. To be told twice does no harm.
+    pub(crate) fn forget_key(&mut self, (tenant, key_id): KeyName) -> bool {
+        (0..self.placement.shards()).all(|shard| {
+            let done = Countdown::of(&Arc::default());
+            let told = self.router.send(shard, Control::ForgetKey { tenant, key_id, done }).is_ok();
+            self.doorbell(shard).ring();
+            told
+        })
     }
 
     /// What the opening found wrong, in short.

@@ -142,6 +142,8 @@ fn calm(epochs: Vec<Epoch>) -> Plan {
         clients: 1,
         window: 2,
         policy: Policy::NATURAL,
+        clear: vec![1],
+        own_keys: vec![1],
         rates: FaultRates::none(),
         corruptions_max: 0,
         scripts: Vec::new(),

@@ -10,6 +10,8 @@
 
 use crate::level::{Policy, Taken};
 use crate::payload::{self, Identity};
+use crate::plan::Plan;
+use crate::secrecy::{Erased, Secrecy};
 use kernel::{Level, StreamId, TenantId};
 use std::collections::BTreeMap;
 
@@ -77,8 +79,10 @@ pub(crate) struct Stream {
     records: BTreeMap<u64, Entry>,
     /// Every offset below is taken for certain.
     pub(crate) certain: u64,
-    /// Some of it was lost to damage.
+    /// Some of it was lost to damage, or cannot be read any more.
     pub(crate) impaired: bool,
+    /// Of the key of its own, if it was made with one.
+    pub(crate) secrecy: Secrecy,
 }
 
 #[derive(Clone, Debug)]
@@ -97,9 +101,18 @@ pub(crate) struct Tenant {
     changes: u32,
     /// Changes of it that were asked for in this opening, and not answered.
     pub(crate) changing: u32,
+    /// Of the key of its streams that have none of their own.
+    pub(crate) secrecy: Secrecy,
 }
 
 impl Tenant {
+    /// Who asked before is gone.
+    pub(crate) fn forgotten(&mut self) {
+        self.changing = 0;
+        self.secrecy.opened();
+        self.streams.values_mut().for_each(|stream| stream.secrecy.opened());
+    }
+
     /// A change of the policy was asked for, or done: then it is this one, if that is certain.
     pub(crate) fn change_policy(&mut self, policy: Option<Policy>) {
         self.changes += 1;
@@ -133,10 +146,14 @@ pub(crate) struct Model {
     pub(crate) default_policy: Policy,
     /// Which shard owns each tenant.
     pub(crate) owners: Vec<u16>,
+    /// Tenants that are made without a key.
+    clear: Vec<u8>,
+    /// Names of streams that are made with a key of their own.
+    own_keys: Vec<u8>,
 }
 
 impl Model {
-    pub(crate) fn new(default_policy: Policy) -> Model {
+    pub(crate) fn new(plan: &Plan) -> Model {
         let tenant = |number: u8| {
             let name = format!("tenant-{number}");
             let id = TenantId::of_name(&name);
@@ -150,6 +167,7 @@ impl Model {
                 policy: Some(None),
                 changes: 0,
                 changing: 0,
+                secrecy: Secrecy::default(),
             }
         };
         Model {
@@ -159,8 +177,36 @@ impl Model {
             now: 0,
             tick: 0,
             promise: (Level::Strict, None),
-            default_policy,
+            default_policy: plan.policy,
             owners: vec![0; TENANTS],
+            clear: plan.clear.clone(),
+            own_keys: plan.own_keys.clone(),
+        }
+    }
+
+    /// Whether a tenant is made with a key.
+    pub(crate) fn is_sealed(&self, tenant: u8) -> bool {
+        !self.clear.contains(&tenant)
+    }
+
+    /// Whether a stream of this name is made with a key of its own.
+    pub(crate) fn has_own_key(&self, name: u8) -> bool {
+        self.own_keys.contains(&name)
+    }
+
+    /// Whether a stream is erased, or its tenant.
+    pub(crate) fn erased(&self, tenant: u8, stream: Option<u32>) -> Erased {
+        let stream = stream.and_then(|stream| self.stream(tenant, stream));
+        let own = stream.map_or(Erased::No, |stream| stream.secrecy.erased());
+        own.max(self.tenants[usize::from(tenant)].secrecy.erased())
+    }
+
+    /// What is known of a tenant's keys, or of those of a stream of it.
+    pub(crate) fn secrecy(&mut self, tenant: u8, stream: Option<u32>) -> Option<&mut Secrecy> {
+        let tenant = self.tenant(tenant);
+        match stream {
+            None => Some(&mut tenant.secrecy),
+            Some(stream) => tenant.streams.get_mut(&stream).map(|stream| &mut stream.secrecy),
         }
     }
 
@@ -374,7 +420,8 @@ impl Model {
         for (&offset, entry) in &mut model.records {
             // What is there after an opening was flushed by it.
             (entry.promise, entry.maybe) = (Level::Strict, false);
-            let there = offset < survey.next && !survey.unreadable.iter().any(|range| range.contains(&offset));
+            let unreadable = |range: &std::ops::Range<u64>| range.contains(&offset);
+            let there = offset < survey.next && (survey.hidden || !survey.unreadable.iter().any(unreadable));
             if there || entry.lost {
                 continue;
             }
@@ -393,7 +440,7 @@ impl Model {
             }
         }
         // What could not be read may be readable another time.
-        model.impaired |= !survey.unreadable.is_empty();
+        model.impaired |= survey.hidden || !survey.unreadable.is_empty();
         model.certain = model
             .records
             .range(..survey.next)
@@ -412,7 +459,7 @@ impl Model {
         }
         let known = model.records.range(..survey.next).count() as u64;
         let unreadable: u64 = survey.unreadable.iter().map(|range| range.end - range.start).sum();
-        if known + unreadable < survey.next {
+        if known + unreadable < survey.next && !survey.hidden {
             wrong.push(format!("{place} ends at {}, and only {known} records below are known", survey.next));
         }
         self.violations.extend(wrong);
@@ -491,7 +538,15 @@ impl Model {
 
     pub(crate) fn make_stream(&mut self, tenant: u8, id: StreamId, name: u8) {
         let since = self.now;
-        let fresh = Stream { name, life: Life::Here, since, records: BTreeMap::new(), certain: 0, impaired: false };
+        let fresh = Stream {
+            name,
+            life: Life::Here,
+            since,
+            records: BTreeMap::new(),
+            certain: 0,
+            impaired: false,
+            secrecy: Secrecy::default(),
+        };
         let stream = self.tenant(tenant).streams.entry(id.0).or_insert(fresh);
         if stream.name != name {
             self.violate(format!("stream {} of tenant {tenant} has two names", id.0));
@@ -515,6 +570,8 @@ pub(crate) struct Survey {
     pub(crate) named: bool,
     /// What is older is vouched for by more than itself: its loss must be named.
     pub(crate) vouched_before: u64,
+    /// What is below the end cannot be read: it is erased, or a key to it is destroyed.
+    pub(crate) hidden: bool,
     /// The stream takes no appends.
     pub(crate) frozen: bool,
     /// The disk was given faults that may cost records.

@@ -3,7 +3,13 @@
 use iobackend::sim::Rng;
 
 /// Bytes of the shortest payload.
-pub const PAYLOAD_MIN: usize = 12;
+pub const PAYLOAD_MIN: usize = 16;
+
+/// What no ciphertext and no header has but by a chance of one in 2^48.
+const MARKER: [u8; 6] = [0xD1, 0xA7, 0x2E, 0xB9, 0x5C, 0x83];
+
+/// What a ciphertext tells of the key stream it was made with, by the bytes of its payload that are known: length and marker.
+pub(crate) type Known = [u8; 10];
 
 /// Which record of which append a payload belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,13 +18,13 @@ pub(crate) struct Identity {
     pub(crate) index: u16,
 }
 
-/// Writes the payload of a record into `out`: identity, length, then bytes that follow from both.
+/// Writes the payload of a record into `out`: identity, length, marker, then bytes that follow from identity and length.
 pub(crate) fn write(identity: Identity, out: &mut [u8]) {
     let len = out.len() as u32;
     out[0..4].copy_from_slice(&identity.append.to_le_bytes());
     out[4..6].copy_from_slice(&identity.index.to_le_bytes());
-    out[6..8].copy_from_slice(&[0xD1, 0xA7]);
-    out[8..12].copy_from_slice(&len.to_le_bytes());
+    out[6..10].copy_from_slice(&len.to_le_bytes());
+    out[10..16].copy_from_slice(&MARKER);
     filler(identity, len).fill(&mut out[PAYLOAD_MIN..]);
 }
 
@@ -27,9 +33,9 @@ pub(crate) fn read(payload: &[u8]) -> Option<Identity> {
     let (head, rest) = payload.split_first_chunk::<PAYLOAD_MIN>()?;
     let append = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
     let index = u16::from_le_bytes([head[4], head[5]]);
-    let len = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+    let len = u32::from_le_bytes([head[6], head[7], head[8], head[9]]);
     let identity = Identity { append, index };
-    if len as usize != payload.len() || head[6..8] != [0xD1, 0xA7] {
+    if len as usize != payload.len() || head[10..16] != MARKER {
         return None;
     }
     let mut rng = filler(identity, len);
@@ -39,6 +45,22 @@ pub(crate) fn read(payload: &[u8]) -> Option<Identity> {
         chunk == &expected[..chunk.len()]
     });
     fits.then_some(identity)
+}
+
+/// The piece of the key stream under a payload's ciphertext that its known bytes give away; `None` if it is too short for a payload.
+pub(crate) fn known(ciphertext: &[u8]) -> Option<Known> {
+    let (head, _) = ciphertext.split_first_chunk::<PAYLOAD_MIN>()?;
+    let mut known = [0; 10];
+    known[..4].copy_from_slice(&(ciphertext.len() as u32).to_le_bytes());
+    known[4..].copy_from_slice(&MARKER);
+    known.iter_mut().zip(&head[6..]).for_each(|(known, sealed)| *known ^= sealed);
+    Some(known)
+}
+
+/// Where payloads lie in the clear in some bytes: each by its marker.
+pub(crate) fn find(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == MARKER[0]);
+    starts.map(|(at, _)| at).filter(|at| bytes[*at..].starts_with(&MARKER))
 }
 
 fn filler(Identity { append, index }: Identity, len: u32) -> Rng {
@@ -61,6 +83,20 @@ mod tests {
             payload[at] ^= 1;
         }
         assert_eq!(read(&payload[..36]), None);
-        assert_eq!(read(&payload[..11]), None);
+        assert_eq!(read(&payload[..15]), None);
+        assert_eq!(find(&payload).collect::<Vec<_>>(), [10]);
+    }
+
+    #[test]
+    fn two_payloads_of_one_key_stream_show_it() {
+        let sealed = |append: u32, len: usize, stream: u8| {
+            let mut payload = vec![0; len];
+            write(Identity { append, index: 0 }, &mut payload);
+            payload.iter_mut().enumerate().for_each(|(at, byte)| *byte ^= stream.wrapping_mul(at as u8));
+            known(&payload)
+        };
+        assert_eq!(sealed(1, 40, 77), sealed(2, 90, 77));
+        assert_ne!(sealed(1, 40, 77), sealed(1, 40, 79));
+        assert_eq!(known(&[0; 15]), None);
     }
 }

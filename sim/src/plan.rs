@@ -24,6 +24,10 @@ pub struct Plan {
     pub window: u16,
     /// The policy of tenants that were given none.
     pub policy: Policy,
+    /// Tenants that are made without a key.
+    pub clear: Vec<u8>,
+    /// Streams, by their number in each tenant, that are made with a key of their own.
+    pub own_keys: Vec<u8>,
     /// How often which fault strikes.
     #[serde(with = "crate::plan_file::rates")]
     pub rates: FaultRates,
@@ -164,6 +168,14 @@ pub enum Action {
     CreateStream(Place),
     /// Gives a tenant a policy.
     SetPolicy(u8, Policy),
+    /// Has a tenant's records sealed with another key; if it has none, with its first.
+    ChangeKey(u8),
+    /// The same of a stream with a key of its own.
+    ChangeStreamKey(Place),
+    /// Erases a tenant.
+    Erase(u8),
+    /// Erases a stream with a key of its own.
+    EraseStream(Place),
     /// Has everything flushed that the shard of this number was asked for.
     Sync(u16),
     /// Lets go of its ports, whatever it is owed; later requests attach anew.
@@ -183,6 +195,8 @@ impl Plan {
     pub fn draw(seed: u64, scenario: Scenario) -> Plan {
         let mut rng = Rng::new(seed).fork("plan");
         let options = scenario.draw(&mut rng);
+        // Drawn apart, so that the rest of the plan is what it would be without.
+        let mut keyed = rng.fork("keys");
         let mut left = options.steps;
         let mut epochs = Vec::new();
         let mut shards = rng.between(1, options.shards_max.into()) as u16;
@@ -192,7 +206,9 @@ impl Plan {
             }
             let steps = if number + 1 == options.epochs { left } else { left / (options.epochs - number) };
             left -= steps;
-            epochs.push(draw_epoch(&mut rng, &options, shards, steps, number + 1 == options.epochs));
+            let mut epoch = draw_epoch(&mut rng, &options, shards, steps, number + 1 == options.epochs);
+            draw_keys(&mut keyed, &options, &mut epoch.steps);
+            epochs.push(epoch);
         }
         Plan {
             seed,
@@ -200,6 +216,8 @@ impl Plan {
             clients: options.clients,
             window: options.window,
             policy: options.policy,
+            clear: some(&mut keyed, options.tenants, 250_000),
+            own_keys: some(&mut keyed, options.streams, 300_000),
             rates: options.rates,
             corruptions_max: options.corruptions_max,
             scripts: Vec::new(),
@@ -231,10 +249,14 @@ impl Action {
             | Action::Resolve(place)
             | Action::DeleteStream(place)
             | Action::AppendToDeleted(place)
+            | Action::ChangeStreamKey(place)
+            | Action::EraseStream(place)
             | Action::CreateStream(place) => Some(place.tenant),
             Action::ListStreams(tenant)
             | Action::DeleteTenant(tenant)
             | Action::CreateTenant(tenant)
+            | Action::ChangeKey(tenant)
+            | Action::Erase(tenant)
             | Action::SetPolicy(tenant, _) => Some(tenant),
             Action::Sync(_) | Action::ListTenants(_) | Action::Detach | Action::Pause(_) => None,
         }
@@ -315,6 +337,28 @@ fn draw_step(rng: &mut Rng, options: &Options) -> Step {
         _ => Action::Pause(rng.below(12_000_000)),
     };
     Step { client, action }
+}
+
+/// Some of the numbers below `end`, each with a chance.
+fn some(rng: &mut Rng, end: u8, per_million: u32) -> Vec<u8> {
+    (0..end).filter(|_| rng.chance(per_million)).collect()
+}
+
+/// Puts changes of keys, and erasures, in the place of some steps.
+fn draw_keys(rng: &mut Rng, options: &Options, steps: &mut [Step]) {
+    for step in steps {
+        if !rng.chance(options.keys) {
+            continue;
+        }
+        let tenant = rng.below(options.tenants.into()) as u8;
+        let place = Place { tenant, stream: rng.below(options.streams.into()) as u8 };
+        step.action = match (rng.chance(options.erasures), rng.chance(700_000)) {
+            (false, true) => Action::ChangeKey(tenant),
+            (false, false) => Action::ChangeStreamKey(place),
+            (true, true) => Action::EraseStream(place),
+            (true, false) => Action::Erase(tenant),
+        };
+    }
 }
 
 fn draw_append(rng: &mut Rng, options: &Options, place: Place) -> Action {

@@ -11,7 +11,7 @@ use std::fmt;
 
 const FORMAT: &str = "diatreme-sim-plan";
 /// To be raised when a plan gets another meaning.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The most of anything: what a plan is for, and no run goes on for ever or past the end of its numbers.
 const SHARDS_MAX: u16 = 64;
 const CLIENTS_MAX: u8 = 64;
@@ -297,7 +297,7 @@ mod tests {
             let error = Plan::from_json(&changed).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         };
-        refused("\"version\": 1", "\"version\": 2", "a plan of version 2");
+        refused("\"version\": 2", "\"version\": 1", "a plan of version 1");
         refused(FORMAT, "something-else", "its format is \"something-else\"");
         refused("\"errors\"", "\"error\"", "\"error\" is none of calm");
         refused("\"window\": ", "\"windows\": ", "unknown field `windows`");

@@ -11,6 +11,12 @@ impl Display for Plan {
         let scenario = self.scenario.name();
         writeln!(f, "seed {seed}, scenario {scenario}; clients: {clients}, with {window} in flight at a shard")?;
         writeln!(f, "tenants without a policy: {:?}", self.policy)?;
+        for tenant in &self.clear {
+            writeln!(f, "made without a key: tenant-{tenant}")?;
+        }
+        for stream in &self.own_keys {
+            writeln!(f, "made with a key of its own: stream-{stream} of each tenant")?;
+        }
         for (number, epoch) in self.epochs.iter().enumerate() {
             write!(f, "opening {}: {epoch}", number + 1)?;
         }
@@ -103,6 +109,10 @@ impl Display for Action {
             Action::CreateTenant(tenant) => write!(f, "create tenant-{tenant}"),
             Action::CreateStream(place) => write!(f, "create {place}"),
             Action::SetPolicy(tenant, policy) => write!(f, "give tenant-{tenant} the policy {policy:?}"),
+            Action::ChangeKey(tenant) => write!(f, "change the key of tenant-{tenant}"),
+            Action::ChangeStreamKey(place) => write!(f, "change the key of {place}"),
+            Action::Erase(tenant) => write!(f, "erase tenant-{tenant}"),
+            Action::EraseStream(place) => write!(f, "erase {place}"),
             Action::Sync(shard) => write!(f, "have shard {shard} flush everything"),
             Action::Detach => f.write_str("detach"),
             Action::Pause(ns) => write!(f, "pause for {:.3} ms", ns as f64 / 1e6),

@@ -151,6 +151,8 @@ impl Scenario {
             tenant_deletions: 300_000,
             policy: Policy::NATURAL,
             levels: 0,
+            keys: 25_000,
+            erasures: 150_000,
             rates: FaultRates::none(),
             corruptions_max: 0,
         };
@@ -262,6 +264,10 @@ pub(crate) struct Options {
     pub(crate) policy: Policy,
     /// That a step sets a policy, or has everything flushed; appends ask for levels if it is not 0.
     pub(crate) levels: u32,
+    /// That a step changes a key, or erases.
+    pub(crate) keys: u32,
+    /// That such a step erases.
+    pub(crate) erasures: u32,
     pub(crate) rates: FaultRates,
     pub(crate) corruptions_max: u32,
 }

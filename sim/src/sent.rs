@@ -1,8 +1,10 @@
 //! Requests as the model knows them, and what may be answered to each.
 
+use crate::keys::Keys;
 use crate::level::Policy;
 use crate::model::{Life, Model, Shown};
 use crate::plan::Place;
+use crate::secrecy::Erased;
 use kernel::{Level, Listing, Refusal, StreamId};
 use shard::wire::{Done, Failure, ReadRecords, Reply};
 
@@ -17,6 +19,10 @@ pub(crate) struct Sent {
     was_here: bool,
     /// One of them was surely deleted.
     was_deleted: bool,
+    /// Its data was surely erased, or its tenant's.
+    was_erased: bool,
+    /// The key that it introduces; 0 if none.
+    key_id: u32,
     /// The moment, as the model counts them.
     tick: u64,
     /// The tenant's policy, if that was certain, and how often it was to be changed before.
@@ -36,6 +42,8 @@ pub(crate) enum What {
     DeleteStream { tenant: u8, stream: u32 },
     DeleteTenant(u8),
     SetPolicy(u8, Policy),
+    IntroduceKey { tenant: u8, stream: Option<u32> },
+    Erase { tenant: u8, stream: Option<u32> },
     Sync,
 }
 
@@ -70,6 +78,10 @@ impl What {
             What::DeleteStream { .. } => "delete a stream",
             What::DeleteTenant(_) => "delete a tenant",
             What::SetPolicy(..) => "set a policy",
+            What::IntroduceKey { stream: None, .. } => "change a tenant's key",
+            What::IntroduceKey { .. } => "change a stream's key",
+            What::Erase { stream: None, .. } => "erase a tenant",
+            What::Erase { .. } => "erase a stream",
             What::Sync => "sync",
         }
     }
@@ -80,6 +92,8 @@ impl What {
             | What::Read { tenant, .. }
             | What::Head { tenant, .. }
             | What::DeleteStream { tenant, .. }
+            | What::IntroduceKey { tenant, .. }
+            | What::Erase { tenant, .. }
             | What::ListStreams(tenant)
             | What::CreateTenant(tenant)
             | What::DeleteTenant(tenant)
@@ -95,6 +109,7 @@ impl What {
             | What::Read { stream, .. }
             | What::Head { stream, .. }
             | What::DeleteStream { stream, .. } => Some(stream),
+            What::IntroduceKey { stream, .. } | What::Erase { stream, .. } => stream,
             _ => None,
         }
     }
@@ -118,6 +133,10 @@ impl std::fmt::Display for What {
                 write!(f, " {tenant}")
             }
             What::SetPolicy(tenant, policy) => write!(f, " of {tenant}: {policy:?}"),
+            What::IntroduceKey { tenant, stream } | What::Erase { tenant, stream } => {
+                write!(f, " of {tenant}")?;
+                stream.map_or(Ok(()), |stream| write!(f, "/{stream}"))
+            }
             What::ListTenants | What::Sync => Ok(()),
         }
     }
@@ -125,7 +144,7 @@ impl std::fmt::Display for What {
 
 impl Sent {
     /// Notes a request as it is sent; what it may change is not certain from now on.
-    pub(crate) fn new(what: What, shard: u16, model: &mut Model) -> Sent {
+    pub(crate) fn new(what: What, shard: u16, key_id: u32, model: &mut Model) -> Sent {
         let (tenant, stream) = (what.tenant(), what.stream());
         let tenant_life = tenant.and_then(|tenant| model.tenant(tenant).life);
         let known = tenant.zip(stream).and_then(|(tenant, stream)| model.stream(tenant, stream));
@@ -144,8 +163,14 @@ impl Sent {
         };
         let was_here = here(tenant_life) && named;
         let was_deleted = tenant_life == Some(Life::Deleted) || stream_life == Some(Life::Deleted);
+        let was_erased = tenant.is_some_and(|tenant| model.erased(tenant, stream) == Erased::Yes);
         let policy = tenant.map_or((None, 0), |tenant| model.policy(tenant));
         match what {
+            What::Erase { tenant, stream } => {
+                if let Some(secrecy) = model.secrecy(tenant, stream) {
+                    secrecy.erasure_asked();
+                }
+            }
             What::SetPolicy(tenant, _) => {
                 model.tenant(tenant).change_policy(None);
                 model.tenant(tenant).changing += 1;
@@ -165,23 +190,30 @@ impl Sent {
             }
             _ => {}
         }
-        Sent { what, shard, certain, was_here, was_deleted, tick: model.tick, policy }
+        Sent { what, shard, certain, was_here, was_deleted, was_erased, key_id, tick: model.tick, policy }
     }
 
     /// Holds an answer against the model, and takes it into it.
-    pub(crate) fn answered(self, reply: &Reply, data: &[u8], allowed: Allowed, model: &mut Model) -> Outcome {
+    pub(crate) fn answered(
+        self,
+        reply: &Reply,
+        data: &[u8],
+        allowed: Allowed,
+        keys: &mut Keys,
+        model: &mut Model,
+    ) -> Outcome {
         let name = self.what.name();
         if let What::SetPolicy(tenant, _) = self.what {
             model.tenant(tenant).changing -= 1;
         }
         match &reply.outcome {
             Ok(done) => {
-                self.done(done, data, allowed, model);
+                self.done(done, data, allowed, keys, model);
                 (name, "done")
             }
             Err(Failure::Refused(refusal)) => {
-                self.refused(refusal, allowed, model);
-                (name, "refused")
+                self.refused(refusal, allowed, keys, model);
+                (name, if *refusal == Refusal::Erased { "refused: erased" } else { "refused" })
             }
             Err(failure) => {
                 let (label, fits) = match failure {
@@ -189,22 +221,32 @@ impl Sent {
                     Failure::NoSegment { .. } => ("no segment", allowed.no_segment),
                     Failure::Damaged { .. } => ("damaged", allowed.damage || allowed.bad_reads),
                     Failure::ReadFailed { .. } => ("read failed", allowed.bad_reads || allowed.damage),
+                    // What an erasure destroyed, an older copy of the directory names again.
+                    Failure::NoKey { .. } => ("no key", allowed.damage || self.may_lack_a_key(keys, model)),
                     _ => ("unknown failure", false),
                 };
                 if !fits {
                     model.violate(format!("{self:?} was answered \"{failure}\", without any cause"));
                 }
-                if matches!(failure, Failure::NoSegment { .. }) {
-                    self.nothing_changed(model);
+                if matches!(failure, Failure::NoSegment { .. } | Failure::NoKey { .. }) {
+                    self.nothing_changed(keys, model);
                 }
                 (name, label)
             }
         }
     }
 
-    fn done(&self, done: &Done, data: &[u8], allowed: Allowed, model: &mut Model) {
-        if self.was_deleted {
+    fn done(&self, done: &Done, data: &[u8], allowed: Allowed, keys: &mut Keys, model: &mut Model) {
+        // What is deleted is still in the log, and can be erased.
+        if self.was_deleted && !matches!(self.what, What::Erase { .. }) {
             model.violate(format!("{self:?} was answered {done:?} after a deletion"));
+        }
+        let about_data = matches!(
+            self.what,
+            What::Append { .. } | What::Read { .. } | What::CreateStream(_) | What::IntroduceKey { .. }
+        );
+        if self.was_erased && about_data {
+            model.violate(format!("{self:?} was answered {done:?} after an erasure"));
         }
         self.tenant_is_there(model);
         match (&self.what, done) {
@@ -252,6 +294,7 @@ impl Sent {
                 model.tenant(tenant).since = model.now;
                 let life = &mut model.tenant(tenant).life;
                 *life = life.map(|life| life.max(Life::Here));
+                self.introduced(tenant, None, model);
             }
             (&What::CreateStream(place), &Done::StreamCreated { stream }) => {
                 self.not_asked_any_more(model);
@@ -259,6 +302,16 @@ impl Sent {
                     model.violate(format!("{self:?} was given the id {}, which another stream has", stream.0));
                 }
                 model.make_stream(place.tenant, stream, place.stream);
+                keys.assign((model.tenant(place.tenant).id.0, self.key_id), stream.0);
+                self.introduced(place.tenant, Some(stream.0), model);
+            }
+            (&What::IntroduceKey { tenant, stream }, Done::KeyIntroduced) => self.introduced(tenant, stream, model),
+            (&What::Erase { tenant, stream }, Done::Erased) => {
+                let now = model.now;
+                if let Some(secrecy) = model.secrecy(tenant, stream) {
+                    secrecy.erasure_done(now);
+                }
+                keys.destroy(model.tenant(tenant).id.0, stream);
             }
             (&What::DeleteStream { tenant, stream }, Done::Deleted) => {
                 let now = model.now;
@@ -278,6 +331,22 @@ impl Sent {
             }
             (what, done) => model.violate(format!("{what:?} was answered {done:?}")),
         }
+    }
+
+    /// The key that the request came with seals from here on.
+    fn introduced(&self, tenant: u8, stream: Option<u32>, model: &mut Model) {
+        let now = model.now;
+        if let Some(secrecy) = model.secrecy(tenant, stream) {
+            secrecy.introduced(self.key_id, now);
+        }
+    }
+
+    fn may_lack_a_key(&self, keys: &Keys, model: &Model) -> bool {
+        let (What::Append { tenant, stream, .. } | What::Read { tenant, stream, .. }) = self.what else {
+            return false;
+        };
+        // What is erased is refused as that, whoever has the key.
+        !self.was_erased && keys.has_lost(model.tenants[usize::from(tenant)].id.0, stream)
     }
 
     /// The policy that the tenant surely had from the request to its answer.
@@ -344,8 +413,10 @@ impl Sent {
         }
     }
 
-    fn refused(&self, refusal: &Refusal, allowed: Allowed, model: &mut Model) {
-        self.nothing_changed(model);
+    fn refused(&self, refusal: &Refusal, allowed: Allowed, keys: &mut Keys, model: &mut Model) {
+        // Of now, since to refuse an erasure changes it.
+        let erased = self.what.tenant().map(|tenant| model.erased(tenant, self.what.stream()));
+        self.nothing_changed(keys, model);
         if matches!(refusal, Refusal::TenantExists | Refusal::StreamExists { .. } | Refusal::WrongExpectedOffset { .. })
         {
             self.tenant_is_there(model);
@@ -375,6 +446,17 @@ impl Sent {
             }
             Refusal::OffsetBeyondEnd { from, next } => from > next && next >= self.certain,
             Refusal::Frozen => allowed.damage,
+            // What damage took, it may give back.
+            Refusal::Erased => allowed.damage || erased >= Some(Erased::Maybe),
+            Refusal::KeyIdNotAscending { key_id, last } => {
+                let drawn = tenant.map_or(0, |tenant| keys.last(model.tenant(tenant).id.0));
+                key_id == self.key_id && key_id <= last && last <= drawn
+            }
+            Refusal::StreamHasNoKey => allowed.damage || !stream.is_some_and(|stream| model.has_own_key(stream.name)),
+            Refusal::TenantHasNoKey => {
+                let sealed = |tenant| model.is_sealed(tenant) || model.tenants[usize::from(tenant)].secrecy.key() > 0;
+                allowed.damage || !tenant.is_some_and(sealed)
+            }
             Refusal::BelowDefault { asked, default } => {
                 let policy = tenant.and_then(|tenant| self.certain_policy(tenant, model));
                 asked < default && policy.is_none_or(|policy| policy.level() == default)
@@ -393,8 +475,16 @@ impl Sent {
         streams.filter(|stream| stream.name == place.stream).any(|stream| stream.life >= Life::Dying)
     }
 
-    fn nothing_changed(&self, model: &mut Model) {
+    fn nothing_changed(&self, keys: &mut Keys, model: &mut Model) {
+        if let Some(tenant) = self.what.tenant().filter(|_| self.key_id > 0) {
+            keys.put_back((model.tenant(tenant).id.0, self.key_id));
+        }
         match self.what {
+            What::Erase { tenant, stream } => {
+                if let Some(secrecy) = model.secrecy(tenant, stream) {
+                    secrecy.erasure_refused();
+                }
+            }
             What::Append { append, .. } => model.void(append),
             What::CreateStream(_) => self.not_asked_any_more(model),
             _ => {}

@@ -6,11 +6,12 @@ use crate::level::Asked;
 use crate::memory;
 use crate::model::{Life, Shown, Survey};
 use crate::plan::Action;
+use crate::secrecy::Erased;
 use crate::sent::{stream_name, stream_number};
 use crate::trace::Lane;
 use crate::world::{Moved, World};
 use iobackend::sim::{FaultKind, FaultRates};
-use kernel::{Listing, StreamId};
+use kernel::{Encryption, Listing, Refusal, StreamId};
 use shard::limits::READ_BYTES_MAX;
 use shard::wire::{Done, Failure, ReadRecord, ReadRecords, Reply, Request};
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ impl World<'_> {
     }
 
     fn survey_tenants(&mut self, engine: &mut Engine, surveyor: &mut SimClient) -> Option<()> {
-        let mut listed: BTreeMap<u64, (String, bool)> = BTreeMap::new();
+        let mut listed: BTreeMap<u64, (bool, Encryption)> = BTreeMap::new();
         for shard in 0..engine.placement.shards() {
             let (done, data) = self.ask(engine, surveyor, shard, &Request::ListTenants { after: None })?;
             self.expect(&done, "a list of tenants");
@@ -52,7 +53,7 @@ impl World<'_> {
                     self.model
                         .violate(format!("tenant {:?} is listed by shard {shard}, which does not own it", entry.name));
                 }
-                listed.insert(entry.id, (entry.name.to_owned(), entry.deleted));
+                listed.insert(entry.id, (entry.deleted, entry.encryption));
             }
         }
         for id in listed.keys() {
@@ -61,9 +62,10 @@ impl World<'_> {
             }
         }
         for tenant in 0..self.model.tenants.len() as u8 {
-            let found = listed.get(&self.model.tenant(tenant).id.0).map(|(_, deleted)| *deleted);
-            self.settle_tenant(engine, tenant, found);
-            if self.model.tenant(tenant).life == Some(Life::Here) {
+            let found = listed.get(&self.model.tenant(tenant).id.0).copied();
+            self.settle_tenant(engine, tenant, found.map(|(deleted, _)| deleted));
+            if let (Some(Life::Here), Some((_, encryption))) = (self.model.tenant(tenant).life, found) {
+                self.settle_secrecy(engine, tenant, None, encryption);
                 self.survey_streams(engine, surveyor, tenant)?;
             }
         }
@@ -94,6 +96,35 @@ impl World<'_> {
         self.model.tenant(tenant).life = now;
         if now.is_none() {
             self.model.tenant(tenant).asked.clear();
+        }
+    }
+
+    /// What a list says of how a tenant or a stream is kept, against what is known.
+    fn settle_secrecy(&mut self, engine: &Engine, tenant: u8, stream: Option<u32>, found: Encryption) {
+        let sealed = stream.is_some() || self.model.is_sealed(tenant);
+        let drawn = self.keys.last(self.model.tenant(tenant).id.0);
+        let Some(secrecy) = self.model.secrecy(tenant, stream) else { return };
+        let before = *secrecy;
+        if let Some(since) = secrecy.settle(found, sealed) {
+            let text = format!("tenant {tenant}, stream {stream:?}: known as {before:?}, and listed as {found}");
+            self.lost_or_wrong(engine, since, text);
+        }
+        if matches!(found, Encryption::Aes256Gcm { key_id } if key_id > drawn) {
+            self.model.violate(format!("tenant {tenant}, stream {stream:?} has {found}, which nobody drew"));
+        }
+    }
+
+    /// A stream without a key of its own is kept as its tenant is.
+    fn settle_stream_secrecy(&mut self, engine: &Engine, tenant: u8, stream: u32, found: Encryption) {
+        let name = self.model.stream(tenant, stream).map(|stream| stream.name);
+        let whole = self.model.tenant(tenant).secrecy;
+        if whole.erased() == Erased::Yes || !name.is_some_and(|name| self.model.has_own_key(name)) {
+            let as_tenant = Encryption::new(whole.erased() == Erased::Yes, whole.key());
+            if found != as_tenant && !self.excused() {
+                self.model.violate(format!("stream {tenant}/{stream} is listed as {found}, its tenant as {as_tenant}"));
+            }
+        } else {
+            self.settle_secrecy(engine, tenant, Some(stream), found);
         }
     }
 
@@ -134,9 +165,11 @@ impl World<'_> {
         let (done, data) = self.ask(engine, surveyor, shard, &request)?;
         self.expect(&done, "a list of streams");
         let mut listed: BTreeMap<u32, (bool, bool)> = BTreeMap::new();
+        let mut kept: BTreeMap<u32, Encryption> = BTreeMap::new();
         for entry in Listing::new(&data) {
             let stream = entry.id as u32;
             listed.insert(stream, (entry.deleted, entry.frozen));
+            kept.insert(stream, entry.encryption);
             if self.model.stream(tenant, stream).is_none() {
                 self.adopt_stream(engine, tenant, stream, entry.name);
             }
@@ -148,6 +181,7 @@ impl World<'_> {
             self.settle_stream(engine, tenant, stream, found.map(|(deleted, _)| deleted));
             let here = self.model.stream(tenant, stream).is_some_and(|stream| stream.life == Life::Here);
             if let (true, Some((_, frozen))) = (here, found) {
+                self.settle_stream_secrecy(engine, tenant, stream, kept[&stream]);
                 self.survey_name(engine, surveyor, tenant, stream)?;
                 self.survey_stream(engine, surveyor, tenant, stream, frozen)?;
             }
@@ -239,13 +273,20 @@ impl World<'_> {
         let mut survey = Survey { next, frozen, excused: self.excused(), ..Survey::default() };
         survey.named = self.named(engine);
         survey.vouched_before = self.vouched_before();
+        survey.hidden = self.model.erased(tenant, Some(stream)) == Erased::Yes;
         let (mut from, mut again) = (0, 0);
         while from < next {
             let (records_max, bytes_max) = (u32::MAX, READ_BYTES_MAX);
             let read = Request::Read { tenant: id, stream: StreamId(stream), from, records_max, bytes_max };
             let (done, data) = self.ask(engine, surveyor, shard, &read)?;
             match done {
-                Ok(Done::Read { .. }) => {
+                Err(Failure::Refused(Refusal::Erased)) if survey.hidden => break,
+                // What an erasure destroyed, an older copy of the directory names again.
+                Err(Failure::NoKey { .. }) if self.excused() || self.keys.has_lost(id.0, stream) => {
+                    survey.hidden = true;
+                    break;
+                }
+                Ok(Done::Read { .. }) if !survey.hidden => {
                     let before = from;
                     for ReadRecord { offset, timestamp, position, payload, .. } in ReadRecords::new(&data) {
                         self.model.show(tenant, stream, &Shown { offset, timestamp, position, payload });

@@ -6,6 +6,7 @@
 use crate::client::{Sending, SimClient};
 use crate::coverage::Coverage;
 use crate::engine::{Engine, How};
+use crate::keys::Keys;
 use crate::level::Taken;
 use crate::model::Model;
 use crate::plan::{Action, End, Epoch, Plan};
@@ -65,6 +66,8 @@ pub(crate) struct World<'a> {
     pub(crate) trace: Trace,
     pub(crate) rng: Rng,
     pub(crate) registry: Registry,
+    /// The key store, which is no part of the disk.
+    pub(crate) keys: Keys,
     /// The wall clock less the disk's.
     wall: u64,
     /// A copy of the directory that was put aside, and what was known then.
@@ -116,14 +119,16 @@ impl<'a> World<'a> {
         let config = SimConfig { injuries_max: plan.corruptions_max, ..SimConfig::default() };
         let disk = SimDisk::new(plan.seed, config);
         disk.set_trace(keep_trace);
+        disk.keep_written();
         let mut world = World {
             plan,
             disk,
-            model: Model::new(plan.policy),
+            model: Model::new(plan),
             coverage: Coverage { runs: 1, ..Coverage::default() },
             trace: Trace::new(keep_trace),
             rng: Rng::new(plan.seed).fork("schedule"),
             registry: Registry::default(),
+            keys: Keys::new(plan.seed),
             wall: WALL_START,
             copy: None,
             fired_before: [0; KINDS],
@@ -152,8 +157,13 @@ impl<'a> World<'a> {
     fn finish(mut self) -> Run {
         self.trace.disk(&self.disk.take_events());
         self.trace.absorb(self.disk.trace_hash());
+        self.look();
         let mut violations = self.disk.violations();
         violations.extend(self.model.violations);
+        violations.extend(self.registry.finish());
+        if self.registry.sealed > 0 {
+            self.coverage.branch("sealed records");
+        }
         self.coverage.operations = self.disk.operations();
         for (sum, count) in self.coverage.faults.iter_mut().zip(self.disk.fired()) {
             *sum += count;
@@ -188,6 +198,13 @@ impl<'a> World<'a> {
         }
         if !self.stopped() {
             self.last_opening();
+        }
+    }
+
+    /// Has the registry see what the engine handed to the disk.
+    pub(crate) fn look(&mut self) {
+        if let Err(text) = self.registry.look(&self.disk, &self.keys) {
+            self.model.violate(text);
         }
     }
 
@@ -250,6 +267,7 @@ impl<'a> World<'a> {
                 at_least: self.generation,
                 wall: self.wall,
                 policy: self.plan.policy,
+                keys: &self.keys,
             };
             let opened = Engine::open(&self.disk, &how);
             if let Some(crash) = self.disk.is_down() {
@@ -315,16 +333,30 @@ impl<'a> World<'a> {
         let owner = |tenant: &crate::model::Tenant| engine.placement.shard_of(tenant.id.0);
         self.model.owners = self.model.tenants.iter().map(owner).collect();
         // Who asked before is gone.
-        self.model.tenants.iter_mut().for_each(|tenant| tenant.changing = 0);
+        self.model.tenants.iter_mut().for_each(crate::model::Tenant::forgotten);
+        self.keys_opened(engine);
         let in_use = std::mem::replace(&mut self.in_use, true);
         if report.clean && in_use && !self.excused() {
             self.model.violate("a directory that was not closed is said to have been".into());
         }
-        if let Err(text) = self.registry.opening(&self.disk, engine.incarnation) {
+        if let Err(text) = self.registry.opening(engine.incarnation, &engine.named) {
             self.model.violate(text);
         }
+        self.look();
         let (shards, torn) = (engine.seats.len(), report.torn.len());
         self.note(Lane::World, "opened", 0, || format!("opened with {shards} shards; {torn} torn tails"));
+    }
+
+    /// Brings the key store up to date with the catalogs.
+    fn keys_opened(&mut self, engine: &Engine) {
+        self.keys.opened(&engine.named);
+        let missing = |view: &kernel::KeyView| !view.erased && self.keys.is_destroyed((view.tenant.0, view.key_id));
+        if engine.named.iter().any(missing) {
+            self.coverage.branch("a catalog named a key that was destroyed");
+        }
+        if engine.named.iter().any(|view| view.erased) {
+            self.coverage.branch("found data erased");
+        }
     }
 
     /// Whether the disk did something that may cost records. A short read costs none: whoever sees it reads again. A flush
@@ -405,6 +437,7 @@ impl<'a> World<'a> {
         let (now, clock) = (self.disk.now(), self.clock());
         let progress = engine.seats[shard].step(now, clock, &mut self.rng);
         self.trace.absorb(shard as u64);
+        self.look();
         if progress.worked {
             self.note(Lane::Shard(shard as u16), "turn", 0, String::new);
         }
@@ -413,18 +446,19 @@ impl<'a> World<'a> {
     fn step_client(&mut self, engine: &mut Engine, client: &mut SimClient, number: u8) {
         let now = self.disk.now();
         let allowed = self.allowed();
-        let World { model, coverage, trace, .. } = self;
-        client.take(allowed, model, coverage, |token, sent, reply| {
+        let World { model, keys, coverage, trace, .. } = self;
+        client.take(allowed, keys, model, coverage, |token, sent, reply| {
             let sort = if reply.outcome.is_ok() { "done" } else { "refused" };
             trace.note(now, Lane::Client(number), sort, token, || match &reply.outcome {
                 Ok(done) => format!("{}: {done:?}", sent.what),
                 Err(failure) => format!("{}: {failure}", sent.what),
             });
         });
+        self.keys.tell_doomed(engine);
         let burst = 1 + self.rng.below(4);
         for _ in 0..burst {
             let leaves = client.steps.front() == Some(&Action::Detach);
-            match client.send_next(engine, &mut self.model, now) {
+            match client.send_next(engine, &mut self.keys, &mut self.model, now) {
                 Sending::Sent => {
                     let token = client.last_token();
                     let what = client.pending.get(&token).map(|sent| sent.what.clone());
@@ -449,6 +483,7 @@ impl<'a> World<'a> {
     fn end(&mut self, engine: Engine, clients: Vec<SimClient>, end: Option<End>) {
         let failed = engine.failure().is_some();
         let taken = self.end_it(engine, clients, end);
+        self.look();
         let taken = match taken {
             Taken::Nothing if failed => Taken::Below(Level::Strict),
             Taken::Below(_) if self.fired_here(&[FaultKind::FlushErrorOnce]) => Taken::Below(Level::Strict),
@@ -566,6 +601,7 @@ impl<'a> Finished<'a> {
         let mut world = World::new(plan, false);
         world.disk = SimDisk::from_image(plan.seed, SimConfig::default(), &self.image);
         (world.model, world.spoilt, world.fresh) = (self.world.model.clone(), true, true);
+        world.keys = self.world.keys.clone();
         world.disk.advance_to(self.world.disk.now());
         world.last_end = world.disk.now() + crate::survey::VOUCHED_NS;
         let _there = if cut { world.disk.cut_file(file, at) } else { world.disk.rot_at_rest(file, at, 1 << (at % 8)) };

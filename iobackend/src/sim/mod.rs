@@ -86,7 +86,7 @@ pub use self::backend::SimBackend;
 pub use self::crash::{Extent, Image};
 pub use self::faults::{FaultKind, FaultRates, Injury, KINDS, Script, ScriptState};
 pub use self::random::Rng;
-pub use self::state::Crash;
+pub use self::state::{Crash, Written};
 pub use self::trace::{Action, Event, EventKind};
 pub use self::zone::{Zone, ZoneSet, zone_of};
 
@@ -275,6 +275,17 @@ impl SimDisk {
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
         self.state().violations.clone()
+    }
+
+    /// Has writes to segments kept for [`take_written`](Self::take_written), but those of zeros alone.
+    pub fn keep_written(&self) {
+        self.state().written.get_or_insert_default();
+    }
+
+    /// What was asked to be written to segments since the last call: it may be on the medium, whatever became of the write.
+    #[must_use]
+    pub fn take_written(&self) -> Vec<Written> {
+        self.state().written.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Has events kept for [`take_events`](Self::take_events), or not.

@@ -27,6 +27,17 @@ pub enum Crash {
     Kill,
 }
 
+/// A write to a segment, as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The segment's file.
+    pub file: FileName,
+    /// Where in it.
+    pub at: u64,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
 /// A file that a slot holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -91,6 +102,8 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) trace: Trace,
     pub(super) violations: Vec<String>,
+    /// Writes to segments, as they were asked for, if they are to be kept.
+    pub(super) written: Option<Vec<Written>>,
     latencies: Rng,
     pub(super) crashes: Rng,
     pub(super) entropy: Rng,
@@ -114,6 +127,7 @@ impl State {
             full_until: 0,
             trace: Trace::new(seed),
             violations: Vec::new(),
+            written: None,
             latencies: rng.fork("latencies"),
             crashes: rng.fork("crashes"),
             entropy: rng.fork("entropy"),
@@ -199,6 +213,7 @@ impl State {
         let asker = self.ask(seat);
         let action = Action::from(op.kind.operation());
         let (target, file, range, durable) = self.describe(seat, &op.kind);
+        self.keep_written(target, &op.kind);
         self.event(asker, EventKind::Submitted, action, file, range.clone(), None);
         let zone = match (&op.kind, target) {
             (OpKind::FlushDirectory { .. }, _) => Zone::Directory,
@@ -222,6 +237,18 @@ impl State {
             } else {
                 self.faults.end(strike, false);
             }
+        }
+    }
+
+    /// Keeps what may come to the medium from now on, whatever becomes of the write: all of it, a part, or nothing.
+    fn keep_written(&mut self, target: Result<usize, i32>, kind: &OpKind) {
+        let (Some(written), Ok(inode), OpKind::Write { at, buffer, len, .. }) = (&mut self.written, target, kind)
+        else {
+            return;
+        };
+        let (file, bytes) = (self.inodes[inode].name, &buffer[..*len]);
+        if is_segment(file.as_str()) && bytes.iter().any(|byte| *byte != 0) {
+            written.push(Written { file, at: *at, bytes: bytes.to_vec() });
         }
     }
 

@@ -156,5 +156,9 @@ pub(super) fn new_header(
     if planted::is(Bug::SaltUsedAgain) {
         salt = [incarnation[0]; 32];
     }
+    if planted::is(Bug::SaltOfEngineAndNumber) {
+        salt[..16].copy_from_slice(&engine);
+        salt[16..].fill(id.number as u8);
+    }
     Ok(SegmentHeader { id, engine, incarnation, salt, capacity, created_at: now, base })
 }
