@@ -11,6 +11,7 @@ use crate::source::MasterSource;
 use crate::store::{KeyStore, now_ns};
 use crypto::secret::MasterKey;
 use crypto::wrap::{StoreKeys, WRAPPED_BYTES};
+use std::path::Path;
 
 /// What an erasure does with the master key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,19 @@ impl KeyStore {
         Ok(Erased { keys, old_master })
     }
 
+    /// What can be said of an erasure before anything is done: whether the new master key can be had, and is another one.
+    ///
+    /// # Errors
+    /// What [`erase`](Self::erase) would end with, having done nothing.
+    pub fn may_erase(&self, new_master: &NewMaster) -> Result<(), Error> {
+        self.whole()?;
+        match new_master {
+            NewMaster::KeepMaster => Ok(()),
+            NewMaster::InPlace => self.replaceable().map(|_| ()),
+            NewMaster::From(source) => self.another_master(source).map(|_| ()),
+        }
+    }
+
     /// Wraps everything again, under another master key. The old one is left alone: it opens older copies.
     ///
     /// # Errors
@@ -100,13 +114,7 @@ impl KeyStore {
     }
 
     fn erase_in_place(&mut self, next: Contents, doomed: &[KeyName]) -> Result<OldMaster, Error> {
-        let MasterSource::File(path) = &self.master else {
-            return Err(Error::NeedsMaster { source: self.master.clone() });
-        };
-        if !self.is_master(&self.master.read_with(&*self.files)?) {
-            return Err(Error::OtherMaster { source: self.master.clone() });
-        }
-        let file = MasterFile::new(&*self.files, path, self.engine());
+        let file = MasterFile::new(&*self.files, self.replaceable()?, self.engine());
         let key = file.prepare(&*self.files)?;
         let written = self.rewrapped(next, &key).and_then(|(next, wrapping)| self.commit(next, Some(wrapping)));
         if written.is_err() && !self.interrupted {
@@ -119,6 +127,18 @@ impl KeyStore {
         // The only key that opens the store waits still: nothing may be put in its place before an opening sees to it.
         self.interrupted = completed.is_err();
         completed.map(|()| OldMaster::Destroyed)
+    }
+
+    /// The master key's file, if it has one, and that still holds the store's key.
+    fn replaceable(&self) -> Result<&Path, Error> {
+        let MasterSource::File(path) = &self.master else {
+            return Err(Error::NeedsMaster { source: self.master.clone() });
+        };
+        if self.is_master(&self.master.read_with(&*self.files)?) {
+            Ok(path)
+        } else {
+            Err(Error::OtherMaster { source: self.master.clone() })
+        }
     }
 
     fn erase_under(&mut self, next: Contents, doomed: &[KeyName], source: MasterSource) -> Result<OldMaster, Error> {

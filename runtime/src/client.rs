@@ -744,11 +744,16 @@ impl Client {
     /// # Errors
     /// If a name cannot be one, or is a deleted tenant's; and as any call.
     pub fn ensure_stream(&mut self, tenant: &str, name: &str) -> Result<StreamRef, CallError> {
-        use kernel::Refusal::{StreamExists, TenantExists};
+        use kernel::Refusal::{StreamExists, TenantExists, UnknownStream, UnknownTenant};
         use shard::wire::Failure::Refused;
-        match self.create_tenant(tenant) {
-            Ok(_) | Err(CallError::Failed(Refused(TenantExists))) => {}
-            Err(error) => return Err(error),
+        // Asked first: to try to make what is there would draw a key for it.
+        match self.stream(tenant, name) {
+            Err(CallError::Failed(Refused(UnknownTenant))) => match self.create_tenant(tenant) {
+                Ok(_) | Err(CallError::Failed(Refused(TenantExists))) => {}
+                Err(error) => return Err(error),
+            },
+            Err(CallError::Failed(Refused(UnknownStream))) => {}
+            found => return found,
         }
         match self.create_stream(tenant, name) {
             Err(CallError::Failed(Refused(StreamExists { .. }))) => self.stream(tenant, name),

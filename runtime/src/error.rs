@@ -295,6 +295,8 @@ impl CallError {
 pub enum EraseError {
     /// The call to the shard.
     Call(CallError),
+    /// The new master key cannot be had, or is the old one. Nothing is erased.
+    Refused(keys::Error),
     /// The key store, or the master key. The log says already that nothing of it is served.
     Keys(keys::Error),
 }
@@ -303,6 +305,7 @@ impl std::fmt::Display for EraseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             EraseError::Call(error) => error.fmt(f),
+            EraseError::Refused(error) => write!(f, "nothing is erased: {error}"),
             EraseError::Keys(error) => write!(f, "the erasure is not complete, ask for it again: {error}"),
         }
     }

@@ -7,7 +7,7 @@
 use crate::client::{Client, StreamRef};
 use crate::encryption::Drawn;
 use crate::{CallError, EraseError};
-use kernel::{NewKey, StreamId, TenantId};
+use kernel::{Encryption, NewKey, Refusal, StreamId, TenantId};
 use keys::{Erased, KeyStore, NewMaster};
 use shard::wire::{Done, Failure, Request};
 use shard::{Control, Countdown};
@@ -83,24 +83,35 @@ impl Client {
     /// Its log, chains and proofs stay as they are, and its names. Can be repeated, if it was interrupted.
     ///
     /// # Errors
-    /// If there is no such tenant, or it is not encrypted; if the key store or the master key cannot be written.
+    /// If there is no such tenant, or it is not encrypted; if the new master key cannot be had, and then nothing is erased; if the key
+    /// store or the master key cannot be written.
     pub fn erase_tenant(&mut self, tenant: &str, new_master: NewMaster) -> Result<Erased, EraseError> {
         self.erase(tenant, None, new_master)
     }
 
-    /// Erases a stream that was [created with a key of its own](Self::create_erasable_stream).
+    /// Erases a stream that was [created with a key of its own](Self::create_erasable_stream). Where none has the name any more, it is
+    /// the deleted one that had it last and is not erased yet: what is deleted is still in the log.
     ///
     /// # Errors
     /// If there is no such stream, or it is sealed with its tenant's key; and as [`erase_tenant`](Self::erase_tenant).
     pub fn erase_stream(&mut self, tenant: &str, stream: &str, new_master: NewMaster) -> Result<Erased, EraseError> {
-        let stream = self.stream(tenant, stream)?.stream();
-        self.erase(tenant, Some(stream), new_master)
+        let id = match self.stream(tenant, stream) {
+            Err(unknown @ CallError::Failed(Failure::Refused(Refusal::UnknownStream))) => {
+                let had_it = self.streams(tenant)?.into_iter().filter(|named| named.deleted && named.name == stream);
+                let last = had_it.max_by_key(|named| (named.encryption != Encryption::Erased, named.id));
+                last.map(|named| StreamId(named.id as u32)).ok_or(unknown)?
+            }
+            found => found?.stream(),
+        };
+        self.erase(tenant, Some(id), new_master)
     }
 
     fn erase(&mut self, tenant: &str, stream: Option<StreamId>, new_master: NewMaster) -> Result<Erased, EraseError> {
         let id = TenantId::of_name(tenant);
         let shared = Arc::clone(self.shared());
         let keys = shared.keys.as_ref().ok_or(CallError::Unencrypted)?;
+        // The log says it first, and for good: what can go wrong with the new master key is to be known before.
+        keys.lock().store.may_erase(&new_master).map_err(EraseError::Refused)?;
         self.call(id, &Request::Erase { tenant, stream })?;
         let mut keys = keys.lock();
         let doomed: Vec<_> = {

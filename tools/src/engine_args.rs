@@ -7,7 +7,7 @@ use crate::output;
 use crate::progress;
 use crate::table::count;
 use clap::{Args, ValueEnum};
-use diatreme::{BackendInfo, BackendKind, Builder, Cores, Engine, KeyReport, Mode};
+use diatreme::{BackendInfo, BackendKind, Builder, Client, Cores, Engine, KeyReport, Mode};
 use kernel::NAME_BYTES_MAX;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -94,6 +94,19 @@ pub(crate) fn open(args: &EngineArgs, builder: Builder) -> Result<Engine, Failur
         ));
     }
     Ok(engine)
+}
+
+/// Opens an engine for some work with a client, and closes it.
+pub(crate) fn with_client(
+    args: &EngineArgs,
+    work: impl FnOnce(&mut Client) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let engine = open(args, args.builder()?)?;
+    let mut client = engine.client();
+    let done = work(&mut client);
+    drop(client);
+    let closed = engine.close().map(|_| ()).map_err(Failure::engine(&args.data_dir));
+    Failure::join([done, closed])
 }
 
 /// What of the keys its user should know.

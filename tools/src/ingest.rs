@@ -11,7 +11,11 @@ use crate::output;
 use crate::progress;
 use crate::report::Report;
 use crate::table::{count, grouped};
-use diatreme::{AppendOptions, Appended, CallError, Client, Completion, Engine, Level, Outcome, StreamRef, Token};
+use diatreme::Failure::Refused;
+use diatreme::{
+    AppendOptions, Appended, CallError, Client, Completion, Encryption, Engine, Level, Outcome, Refusal, StreamRef,
+    TenantId, Token,
+};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -51,6 +55,10 @@ pub(crate) struct Args {
     /// The stream's name.
     #[arg(long, value_name = "NAME", value_parser = parse_name)]
     stream: String,
+
+    /// Make the stream with a key of its own, so that it can be erased alone; one that is there must have been made so.
+    #[arg(long, requires = "master_key")]
+    erasable: bool,
 
     /// What an acknowledgement promises; below strict, if the tenant has no policy of its own: memory, buffered[:INTERVAL,RECORDS], or
     /// strict[:every-record|:every-batch|:group:DELAY].
@@ -218,12 +226,15 @@ impl Appender {
         let directory = &args.engine.data_dir;
         let mut client = engine.client_with_window(args.window as usize).map_err(Failure::engine(directory))?;
         let mut prepare = || {
-            let stream = client.ensure_stream(&args.tenant, &args.stream)?;
+            let stream = match args.erasable {
+                true => ensure_erasable(&mut client, &args.tenant, &args.stream)?,
+                false => client.ensure_stream(&args.tenant, &args.stream)?,
+            };
             Ok((stream, client.head(&stream)?.next))
         };
-        let (stream, start) = prepare().map_err(|error: CallError| {
+        let (stream, start) = prepare().map_err(|failure: Failure| {
             let names = format!("tenant {:?}, stream {:?}", args.tenant, args.stream);
-            Failure::at(directory)(Failure::from(error).context(&names))
+            Failure::at(directory)(failure.context(&names))
         })?;
         let (line_bytes_max, answers) = (args.record_bytes_max, Answers::default());
         let told = told.map(|report| (report, None));
@@ -302,6 +313,30 @@ impl Appender {
             Stop::Untold(error)
         })
     }
+}
+
+/// The stream of the name, with a key of its own; it and its tenant are made if they do not exist.
+fn ensure_erasable(client: &mut Client, tenant: &str, name: &str) -> Result<StreamRef, Failure> {
+    // Asked first: to try to make what is there would draw a key for it.
+    let found = match client.stream(tenant, name) {
+        Err(CallError::Failed(Refused(Refusal::UnknownStream))) => {
+            return Ok(client.create_erasable_stream(tenant, name)?);
+        }
+        Err(CallError::Failed(Refused(Refusal::UnknownTenant))) => {
+            client.create_tenant(tenant)?;
+            return Ok(client.create_erasable_stream(tenant, name)?);
+        }
+        found => found?,
+    };
+    // Numbers of keys are the tenant's, over all its streams: one that is not the tenant's own is the stream's.
+    let of_tenant = client.tenants()?.into_iter().find(|named| named.id == TenantId::of_name(tenant).0);
+    let of_stream = client.streams(tenant)?.into_iter().find(|named| named.id == u64::from(found.stream().0));
+    let [of_tenant, of_stream] =
+        [of_tenant, of_stream].map(|named| named.map_or(Encryption::None, |named| named.encryption));
+    if of_stream != Encryption::None && of_stream != of_tenant {
+        return Ok(found);
+    }
+    Err(Failure::failed("the stream is there without a key of its own: choose another name, or leave --erasable out"))
 }
 
 /// What came back.

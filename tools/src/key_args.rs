@@ -1,16 +1,18 @@
 //! The flags that every command which needs keys takes: where the key store is, and what opens it.
 
 use crate::failure::Failure;
-use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command};
 use keys::{KeyStore, MasterSource};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// Where the keys are.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct KeyArgs {
     /// Where the master key comes from: file:PATH, env:NAME, credential:NAME or command:PROGRAM ARGS.
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", value_parser = SourceParser)]
     pub(crate) master_key: Option<MasterSource>,
 
     /// The key store's directory [default: the data directory's name with .keys behind it].
@@ -33,6 +35,23 @@ impl KeyArgs {
         };
         let master = self.master_key.as_ref().ok_or_else(missing)?;
         KeyStore::open(&self.store(data_dir), engine, master).map_err(|error| Failure::failed(error.to_string()))
+    }
+}
+
+/// Reads a source. Of a value that it does not take, clap's own parsers would show what was given, which may be a key.
+#[derive(Clone)]
+pub(crate) struct SourceParser;
+
+impl TypedValueParser for SourceParser {
+    type Value = MasterSource;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<MasterSource, clap::Error> {
+        let refuse = |why: &str| {
+            let option = arg.and_then(Arg::get_long).unwrap_or("master-key");
+            clap::Error::raw(ErrorKind::ValueValidation, format!("--{option}: {why}\n")).with_cmd(command)
+        };
+        let text = value.to_str().ok_or_else(|| refuse("a source is text, and this is not UTF-8"))?;
+        text.parse::<MasterSource>().map_err(|error| refuse(&error.to_string()))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The `diatreme` command: data in and out of a data directory, its verification, what lies in it, its key
-//! store, a benchmark, and the simulator.
+//! The `diatreme` command: data in and out of a data directory, its verification, what lies in it, its tenants
+//! and key store, erasure, a benchmark, and the simulator.
 //!
 //! Each subcommand has a module with its arguments and a `run`; main tells how it ended. What a command found goes to
 //! standard output, why it failed to standard error in one line.
@@ -12,6 +12,7 @@ mod directory;
 mod doctor;
 mod durability;
 mod engine_args;
+mod erase;
 mod failure;
 mod floor;
 mod ingest;
@@ -31,7 +32,9 @@ mod read;
 mod report;
 mod scratch;
 mod sim;
+mod stream;
 mod table;
+mod tenant;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -65,6 +68,8 @@ enum Command {
     Prove(prove::Command),
     Proof(proof::Args),
     Inspect(inspect::Args),
+    Tenant(tenant::Args),
+    Stream(stream::Args),
     Bench(Box<bench::Args>),
     Keygen(keygen::Args),
     Keys(keys::Args),
@@ -90,6 +95,8 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Prove(command) => prove::run(command),
         Command::Proof(args) => proof::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Tenant(args) => tenant::run(args),
+        Command::Stream(args) => stream::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Keygen(args) => keygen::run(args),
         Command::Keys(args) => keys::run(args),

@@ -1,11 +1,14 @@
 //! The names of tenants and streams, from what the logs hold of the catalogs: without an engine, and as far as the
 //! records are intact.
 
-use crate::directory::Reader;
+use crate::directory::{self, Caching, Reader};
+use crate::failure::Failure;
+use diatreme::DirectoryLock;
 use kernel::{CatalogRecord, Encryption, RecordKind};
 use log::format::frame::{FrameHeader, TableEntry};
 use log::{LogError, Sight};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// What the catalogs say.
 #[derive(Debug, Default)]
@@ -19,8 +22,22 @@ struct Entry {
     name: Option<String>,
     deleted: bool,
     erased: bool,
-    /// The newest key of its own; 0: none.
-    key: u32,
+    /// The numbers of its own keys.
+    keys: BTreeSet<u32>,
+    /// The position of the first record that names one of them.
+    keyed_from: Option<u64>,
+}
+
+/// A tenant, or a stream of it, as the catalog names it.
+#[derive(Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) id: u64,
+    /// None if the record of its creation is lost.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) deleted: bool,
+    /// How many keys of its own it has, or had.
+    pub(crate) keys: usize,
+    pub(crate) encryption: Encryption,
 }
 
 impl Names {
@@ -39,6 +56,14 @@ impl Names {
         Ok(names)
     }
 
+    /// Reads a whole data directory that no other process has open.
+    pub(crate) fn of_directory(data_dir: &Path) -> Result<Names, Failure> {
+        let survey = directory::survey(data_dir)?;
+        let _lock = DirectoryLock::shared(data_dir).map_err(Failure::engine(data_dir))?;
+        let read = || Names::read(&mut Reader::open(data_dir, Caching::Cached)?, &survey.logs);
+        read().map_err(Failure::at(data_dir))
+    }
+
     /// Takes the catalog records of an intact frame.
     pub(crate) fn learn(&mut self, header: &FrameHeader, frame: &[u8]) {
         let Ok(table) = header.table(frame) else { return };
@@ -49,15 +74,15 @@ impl Names {
         let tenants: Vec<Option<u64>> = table.iter().map(catalog_of).collect();
         for record in header.records(frame).flatten() {
             let Some(Some(tenant)) = tenants.get(usize::from(record.header.slot)).copied() else { continue };
-            let kind = RecordKind::try_from(record.header.kind).ok();
+            let (kind, position) = (RecordKind::try_from(record.header.kind).ok(), record.header.position);
             // What does not decode names nothing.
             if let Some(Ok(record)) = kind.and_then(|kind| CatalogRecord::decode(kind, record.payload)) {
-                self.take(tenant, &record);
+                self.take(tenant, position, &record);
             }
         }
     }
 
-    fn take(&mut self, tenant: u64, record: &CatalogRecord<'_>) {
+    fn take(&mut self, tenant: u64, position: u64, record: &CatalogRecord<'_>) {
         match record {
             CatalogRecord::TenantCreated { name } => {
                 self.tenants.entry(tenant).or_default().name = Some((*name).into());
@@ -72,8 +97,9 @@ impl Names {
             CatalogRecord::TenantPolicy(_) => {}
             CatalogRecord::DataKey { stream, key } => {
                 let entry = self.entry(tenant, stream.0);
+                entry.keys.insert(key.key_id);
                 // Logs are read one after the other, not in the order of the catalog.
-                entry.key = entry.key.max(key.key_id);
+                entry.keyed_from = Some(entry.keyed_from.map_or(position, |first| first.min(position)));
             }
             CatalogRecord::Erased { stream } => self.entry(tenant, stream.0).erased = true,
         }
@@ -100,7 +126,24 @@ impl Names {
 
     /// How the records are kept that a tenant's streams get without a key of their own.
     pub(crate) fn tenant_encryption(&self, tenant: u64) -> Encryption {
-        self.tenants.get(&tenant).map_or(Encryption::None, |entry| Encryption::new(entry.erased, entry.key))
+        self.tenants.get(&tenant).map_or(Encryption::None, |entry| Encryption::new(entry.erased, entry.key()))
+    }
+
+    /// All tenants, by id.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = Named<'_>> {
+        self.tenants.iter().map(|(&id, entry)| entry.named(id, self.tenant_encryption(id)))
+    }
+
+    /// All streams of a tenant, by id.
+    pub(crate) fn streams(&self, tenant: u64) -> impl Iterator<Item = Named<'_>> {
+        let streams = self.streams.range((tenant, 0)..=(tenant, u32::MAX));
+        streams.map(move |(&(_, id), entry)| entry.named(id.into(), self.encryption(tenant, id)))
+    }
+
+    /// The position from which on what a tenant's streams without a key of their own get is sealed: records before it are in the
+    /// clear. A tenant that was made with its key has none but its own creation.
+    pub(crate) fn sealed_from(&self, tenant: u64) -> Option<u64> {
+        self.tenants.get(&tenant)?.keyed_from
     }
 
     /// How the records are kept that a stream gets; a catalog's are in the clear.
@@ -110,7 +153,9 @@ impl Names {
         }
         let tenants = self.tenant_encryption(tenant);
         match self.streams.get(&(tenant, stream)) {
-            Some(entry) if entry.key > 0 => Encryption::new(entry.erased || tenants == Encryption::Erased, entry.key),
+            Some(entry) if entry.key() > 0 => {
+                Encryption::new(entry.erased || tenants == Encryption::Erased, entry.key())
+            }
             _ => tenants,
         }
     }
@@ -125,6 +170,18 @@ impl Names {
     pub(crate) fn is_deleted(&self, tenant: u64, stream: u32) -> bool {
         self.tenants.get(&tenant).is_some_and(|entry| entry.deleted)
             || self.streams.get(&(tenant, stream)).is_some_and(|entry| entry.deleted)
+    }
+}
+
+impl Entry {
+    /// The newest key of its own; 0: none.
+    fn key(&self) -> u32 {
+        self.keys.last().copied().unwrap_or(0)
+    }
+
+    fn named(&self, id: u64, encryption: Encryption) -> Named<'_> {
+        let Entry { name, deleted, keys, .. } = self;
+        Named { id, name: name.as_deref(), deleted: *deleted, keys: keys.len(), encryption }
     }
 }
 
@@ -147,14 +204,17 @@ mod tests {
         let mut names = Names::default();
         let shown = |names: &Names| [0, 1, 2].map(|stream| names.encryption(5, stream).to_string());
         assert_eq!(shown(&names), ["none", "none", "none"]);
-        for record in [key(0, 3), key(2, 2), key(0, 1)] {
-            names.take(5, &record);
+        for (position, record) in [(9, key(0, 3)), (5, key(2, 2)), (1, key(0, 1))] {
+            names.take(5, position, &record);
         }
+        assert_eq!((names.sealed_from(5), names.sealed_from(6)), (Some(1), None));
+        assert_eq!(names.tenants().map(|tenant| (tenant.id, tenant.keys)).collect::<Vec<_>>(), [(5, 2)]);
+        assert_eq!(names.streams(5).map(|stream| (stream.id, stream.keys)).collect::<Vec<_>>(), [(2, 1)]);
         assert_eq!(shown(&names), ["none", "aes-256-gcm, key 3", "aes-256-gcm, key 2"]);
-        names.take(5, &CatalogRecord::Erased { stream: StreamId(2) });
+        names.take(5, 20, &CatalogRecord::Erased { stream: StreamId(2) });
         assert_eq!(shown(&names), ["none", "aes-256-gcm, key 3", "erased"]);
         assert_eq!(names.tenant_encryption(5), Encryption::Aes256Gcm { key_id: 3 });
-        names.take(5, &CatalogRecord::Erased { stream: CATALOG });
+        names.take(5, 20, &CatalogRecord::Erased { stream: CATALOG });
         assert_eq!(shown(&names), ["none", "erased", "erased"]);
         assert_eq!(names.tenant_encryption(6), Encryption::None);
     }
