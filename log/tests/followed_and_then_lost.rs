@@ -1,4 +1,5 @@
 //! A follower shows what a crash takes away again, or what is not as it was written, or leaves out what is durable.
+#![allow(clippy::unwrap_used, reason = "only tests are here")]
 
 mod harness;
 

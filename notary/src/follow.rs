@@ -10,7 +10,7 @@
 //! Memory: of each tenant the nodes that cover its tree, 40 hashes or so; of each stream its last link; and the leaves of one
 //! slice of the log.
 
-use crate::state::{State, TenantState};
+use crate::state::{State, StreamState, TenantState};
 use crate::tiles::Tiles;
 use crate::{Error, files};
 use crypto::Link;
@@ -284,7 +284,7 @@ impl Trees {
     }
 
     /// The trees, for the state: of what was written.
-    pub(crate) fn state(&self) -> (Vec<TenantState>, Vec<((u64, u32), StreamEnd)>) {
+    pub(crate) fn state(&self) -> (Vec<TenantState>, Vec<StreamState>) {
         debug_assert!(self.grown.is_empty(), "leaves are written first");
         let state = |(tenant, tree): (&u64, &Tenant)| TenantState {
             tenant: *tenant,

@@ -22,8 +22,11 @@ pub(crate) struct State {
     pub(crate) engine: [u8; 16],
     pub(crate) logs: Vec<(u16, Cursor)>,
     pub(crate) tenants: Vec<TenantState>,
-    pub(crate) streams: Vec<((u64, u32), StreamEnd)>,
+    pub(crate) streams: Vec<StreamState>,
 }
+
+/// A stream, by tenant and id, and where its chain is.
+pub(crate) type StreamState = ((u64, u32), StreamEnd);
 
 /// A tenant's tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -144,7 +144,7 @@ impl Nodes<'_> {
         let path = self.tiles.path(stored);
         let tile = Tile::load(&mut self.levels[stored], &path, first / TILE_HASHES as u64)?;
         let from = (first % TILE_HASHES as u64) as usize;
-        let hashes = tile.hashes.get(from..from + (1 << above)).ok_or_else(|| Error::Tiles { path })?;
+        let hashes = tile.hashes.get(from..from + (1 << above)).ok_or(Error::Tiles { path })?;
         if let [hash] = hashes {
             return Ok(*hash);
         }

@@ -130,3 +130,12 @@ fn a_tenant_that_moved_between_logs() {
     assert_sound(&finish(&mut notary, 1));
     assert_trees(&notary, &place.data());
 }
+
+/// The runtime gives it to a thread of its own.
+#[test]
+fn a_notary_may_be_moved_to_another_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let place = Place::new();
+    write(&place, 1, &[("acme", "a", 1)]);
+    is_send(&place.signer());
+}

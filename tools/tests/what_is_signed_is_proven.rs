@@ -21,9 +21,9 @@ fn write(data: &Path, count: usize) {
     for tenant in ["acme", "bolt"] {
         let stream = client.ensure_stream(tenant, "audit").unwrap();
         let first = client.head(&stream).unwrap().next as usize;
-        (first..first + count).for_each(|at| {
+        for at in first..first + count {
             client.append(&stream, format!("{PAYLOAD}{at}").as_bytes()).unwrap();
-        });
+        }
     }
     drop(client);
     engine.close().unwrap();

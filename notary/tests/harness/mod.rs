@@ -166,9 +166,11 @@ pub struct Plain {
 
 /// Every tenant's records by position, with the leaves computed from the genesis on, one record at a time.
 pub fn plain(data: &Path) -> BTreeMap<u64, Vec<Plain>> {
+    /// By offset: position, hashed bytes, payload.
+    type Stream = BTreeMap<u64, (u64, Vec<u8>, Vec<u8>)>;
     let (mut backend, buffer) = backend(data);
     let mut buffer = Some(buffer);
-    let mut records: BTreeMap<(u64, u32), BTreeMap<u64, (u64, Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+    let mut records: BTreeMap<(u64, u32), Stream> = BTreeMap::new();
     for log in 0..16 {
         for id in log::log_segments(&mut backend, log).unwrap() {
             let mut visit = |sight: Sight<'_>| {
