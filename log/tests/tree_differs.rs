@@ -1,6 +1,8 @@
 //! The trees that verification computes are those of RFC 6962 over what was appended, at every size, however the records came to
 //! lie; and a position that is missing, or there twice, is not passed over.
 
+#![allow(clippy::unwrap_used, reason = "only tests are here")]
+
 mod harness;
 
 use crypto::merkle::{Hash, leaf, node};
