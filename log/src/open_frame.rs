@@ -90,23 +90,23 @@ impl OpenFrame {
         stream.timestamp = header.timestamp;
         stream.position = header.position;
 
-        let tag_bytes = if cipher.is_some() { TAG_BYTES } else { 0 };
         let (start, payload_end) = (self.used, RECORD_HEADER_BYTES + payload.len());
+        let tag_bytes = if cipher.is_some() { TAG_BYTES } else { 0 };
         let end = start + payload_end + tag_bytes;
         self.ask_ahead(end);
-        let area = &mut self.buffer[start..start + record_bytes(payload.len() + tag_bytes)];
+        let area = &mut self.buffer[start..start + record_bytes(payload.len()) + tag_bytes];
         // Padding is at most 7 bytes. So many zeros, their number known only here, are a call; the last 8 are one store.
         if let Some(last) = area.last_chunk_mut::<8>() {
             *last = [0; 8];
         }
-        if let Some(cipher) = cipher {
+        if cipher.is_some() {
             header.flags |= FLAG_SEALED;
-            header.encode(area);
+        }
+        header.encode(area);
+        area[RECORD_HEADER_BYTES..payload_end].copy_from_slice(payload);
+        if let Some(cipher) = cipher {
             let (tenant, stream) = (stream.tenant, stream.id);
-            seal(cipher, area, payload, (tenant, stream), (self.sequence, start as u32, header.offset));
-        } else {
-            header.encode(area);
-            area[RECORD_HEADER_BYTES..payload_end].copy_from_slice(payload);
+            seal(cipher, area, payload.len(), (tenant, stream), (self.sequence, start as u32, header.offset));
         }
         self.used += area.len();
         self.records += 1;
@@ -206,22 +206,21 @@ impl OpenFrame {
     }
 }
 
-/// Copies a payload behind its header, which is there, and seals it in place. What a record says of itself, and whose it is, is
-/// authenticated with it; where it lies is in key and nonce: the frame's sequence, and the byte of the frame at which it begins.
+/// Seals a record in place. What it says of itself, and whose it is, is authenticated with it; where it lies is in key and nonce:
+/// the frame's sequence, and the byte of the frame at which it begins.
 #[inline]
 fn seal(
     cipher: &SegmentKey,
     area: &mut [u8],
-    payload: &[u8],
+    payload_bytes: usize,
     (tenant, stream): (u64, u32),
     (sequence, at, offset): (u64, u32, u64),
 ) {
     let (header, body) = area.split_at_mut(RECORD_HEADER_BYTES);
-    let (place, rest) = body.split_at_mut(payload.len());
-    place.copy_from_slice(payload);
+    let (payload, rest) = body.split_at_mut(payload_bytes);
     let hashed =
         header[RECORD_HASHED_FROM..].first_chunk().expect("a header is longer than what is before its hashed part");
     let (sequence, at) = keyring::nonce(sequence, at, offset);
-    let tag = cipher.seal(sequence, at, &keyring::identity(tenant, stream, hashed), place);
+    let tag = cipher.seal(sequence, at, &keyring::identity(tenant, stream, hashed), payload);
     rest[..TAG_BYTES].copy_from_slice(&tag);
 }

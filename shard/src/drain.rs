@@ -215,9 +215,9 @@ impl<B: IoBackend> Shard<B> {
             return self.without_key(key_id, client, message);
         }
         if !natural || asked.is_some() {
-            return self.append_under_policy(client, asked, records, slot, message, now);
+            return self.append_under_policy(client, asked, records, (slot, key_id), message, now);
         }
-        let first = self.seal_append(slot, &records, now);
+        let first = self.seal_append(slot, key_id, &records, now);
         let (first, count, timestamp) = (first.offset, records.count(), first.timestamp);
         let after = Some(self.log.sequence());
         self.reply(client, message, after, Ok(Done::Appended { first, count, timestamp, level: Level::Strict }));
@@ -238,8 +238,7 @@ impl<B: IoBackend> Shard<B> {
     /// Numbers the records of an append that is accepted, and copies them into the open frame. The log has the key, if they are to
     /// be sealed.
     #[inline(always)]
-    pub(crate) fn seal_append(&mut self, slot: StreamSlot, records: &Records<'_>, now: u64) -> Extent {
-        let key_id = self.kernel.seal_key(slot);
+    pub(crate) fn seal_append(&mut self, slot: StreamSlot, key_id: u32, records: &Records<'_>, now: u64) -> Extent {
         let first = self.kernel.extend(slot, records, now);
         self.log.stages().applied();
         for (number, record) in (0..).zip(records) {

@@ -21,7 +21,7 @@ impl<B: IoBackend> Shard<B> {
         client: &mut Client,
         asked: Option<Level>,
         records: Records<'_>,
-        slot: StreamSlot,
+        (slot, key_id): (StreamSlot, u32),
         message: &[u8],
         now: u64,
     ) -> Result<(), End> {
@@ -34,7 +34,7 @@ impl<B: IoBackend> Shard<B> {
                 lacking => return self.without_room(lacking, client, message),
             }
         }
-        let first = self.seal_append(slot, &records, now);
+        let first = self.seal_append(slot, key_id, &records, now);
         let frame = self.log.sequence();
         if let Some(wish) = wish(durability, now) {
             self.log.wish(records.count(), wish, now);

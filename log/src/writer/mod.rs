@@ -326,10 +326,11 @@ impl<B: IoBackend> Log<B> {
     /// Whether records of a stream can be sealed with a key; with key id 0 they are not sealed.
     #[inline]
     pub fn can_seal(&mut self, index: u32, key_id: u32) -> bool {
+        if key_id == 0 {
+            return true;
+        }
         let stream = &self.streams[index as usize];
-        key_id == 0
-            || (stream.key_id == key_id || planted::is(Bug::OldKeyKept)) && self.keyring.holds(stream.key_place)
-            || self.take_up_key(index, key_id)
+        stream.key_id == key_id && self.keyring.holds(stream.key_place) || self.take_up_key(index, key_id)
     }
 
     #[cold]
