@@ -1012,11 +1012,8 @@ class Tenant:
     spans: list[Span] = field(default_factory=list)
     stream_names: dict[int, str] = field(default_factory=dict)
     states: list[str] = field(default_factory=list)  # deleted, erased
-    whole: bool = False  # every position from 0 on is there: so there is a tree
-
-    @property
-    def size(self) -> int:
-        return sum(len(span.leaves) // 32 for span in self.spans)
+    size: int = 0  # of its tree, which goes up to the first position that is missing, or there twice
+    broken: bool = False  # there are records behind that, or records are lost there
 
     def root(self, size: int) -> bytes:
         tree = Tree()
@@ -1024,6 +1021,7 @@ class Tenant:
             for at in range(0, len(span.leaves), 32):
                 if tree.size == size:
                     return tree.root()
+                # Positions below the tree's size have no gaps: the spans up to there follow each other.
                 tree.append(bytes(span.leaves[at : at + 32]))
         return tree.root()
 
@@ -1151,6 +1149,9 @@ def verify_directory(directory: str) -> Report:
         verify_log(log, frontier, bool(manifest and manifest.closed_cleanly), report.engine)
         report.logs.append(log)
         report.damage += log.damage
+    if not manifest:
+        headers = [segment.header for log in report.logs for segment in log.segments if segment.header]
+        report.engine = headers[0].engine if headers else None
     gather_tenants(report)
     for tenant in report.tenants.values():
         for number in sorted(tenant.streams):
@@ -1203,16 +1204,18 @@ def join_stream(report: Report, tenant: Tenant, number: int) -> None:
         offset, link, position = run.end_offset, entry.link_after, entry.last_position
 
 
-def lose(report: Report, tenant: int, stream: int, first: int, last: int, place: tuple[str, int, int]) -> None:
-    """Names offsets that are not there, at damage that was found already, or else as damage of its own."""
+def lose(report: Report, tenant: int, stream: int, first: int, last: int, place: tuple[str, int, int] | None) -> None:
+    """Names offsets that are not there: at damage that was found in the same log, else as a gap before `place`."""
     loss = Loss(tenant, stream, first, last)
     if any(covers(known, loss) for damage in report.damage for known in damage.losses):
         return
     for damage in report.damage:
-        if damage.file not in MANIFESTS and "footer" not in damage.what:
+        same_log = place is None or os.path.dirname(damage.file) == os.path.dirname(place[0])
+        if same_log and damage.file not in MANIFESTS and "footer" not in damage.what:
             damage.losses.append(loss)
             return
-    report.damage.append(Damage(*place, f"{stream_name(tenant, stream)}: records before these are not there", [loss]))
+    begin = place or (segment_name(0, 1), 0, 0)
+    report.damage.append(Damage(*begin, f"{stream_name(tenant, stream)}: offsets are missing", [loss]))
 
 
 def covers(known: Loss, loss: Loss) -> bool:
@@ -1231,22 +1234,24 @@ def find_what_was_told_of(report: Report) -> None:
         runs = known.streams.setdefault(stream, Stream()).runs
         have = max((run.end_offset for run in runs), default=0)
         if have < end:
-            lose(report, tenant, stream, have, end - 1, (segment_name(0, 1), 0, 0))
+            known.broken = True
+            lose(report, tenant, stream, have, end - 1, None)
 
 
 def join_tenant(report: Report, tenant: Tenant) -> None:
     """The tenant's records, over all streams and logs: positions from 0 on without gaps, timestamps never back."""
     position, timestamp = 0, 0
-    tenant.whole = True
     for span in tenant.spans:
         place = (span.frame.segment.name, span.frame.begin, span.frame.end)
         if span.first_position != position:
-            tenant.whole = False
+            tenant.broken = True
             if not report.damage:
                 what = f"tenant {hex_id(tenant.id)}: position {span.first_position} stands where {position} should"
                 report.damage.append(Damage(*place, what))
         elif span.first_timestamp < timestamp:
             report.damage.append(Damage(*place, f"tenant {hex_id(tenant.id)}: its timestamps go back"))
+        if not tenant.broken:
+            tenant.size = span.end_position
         position, timestamp = span.end_position, span.last_timestamp
 
 
@@ -1376,7 +1381,7 @@ def open_checkpoint(data: bytes, keys: list[Key]) -> Checkpoint:
     """A checkpoint whose signature was verified, by the key that its origin names."""
     text, signer = open_note(data, keys)
     lines = text[:-1].split("\n")
-    if len(lines) != 4 or not lines[3].startswith("time "):
+    if len(lines) < 4 or not lines[3].startswith("time ") or any(not line for line in lines):
         raise Refused("it is not a checkpoint: origin, size, root and time, a line each")
     if lines[0] != signer.name:
         raise Refused(f"its origin is {lines[0]}, and the key's {signer.name}")
@@ -1526,23 +1531,18 @@ def verify_proof(data: bytes, keys: list[Key], old: Checkpoint | None) -> dict:
     return verify_inclusion(data, keys)
 
 
-def check_checkpoint(report: Report, checkpoint: Checkpoint) -> str | None:
-    """What is wrong, if the log does not hold the tree that the checkpoint has signed."""
-    if report.engine and checkpoint.engine != report.engine:
-        return f"it is of engine {checkpoint.engine.hex()}, and the directory of engine {report.engine.hex()}"
-    tenant = report.tenants.get(checkpoint.tenant)
-    if checkpoint.size == 0:
-        return None
-    if tenant is None:
-        return "its tenant is not in the log"
-    if not tenant.whole:
-        return "records of its tenant are missing, so that its tree cannot be computed"
-    if tenant.size < checkpoint.size:
-        what = f"it has {checkpoint.size} records, and the log {tenant.size}"
-        return f"{what}: the log was cut, or is an older state than that which was signed"
-    if tenant.root(checkpoint.size) != checkpoint.root:
-        return "the log's tree at that size has another root: the log was written anew, or is another history"
-    return None
+def judge_checkpoint(report: Report, checkpoint: Checkpoint) -> tuple[str, str]:
+    """Whether the log extends the tree that the checkpoint has signed; in a word, and in more."""
+    if report.engine != checkpoint.engine:
+        return "elsewhere", "the directory is of another engine"
+    tenant = report.tenants.get(checkpoint.tenant) or Tenant(checkpoint.tenant)
+    if tenant.root(min(checkpoint.size, tenant.size)) == checkpoint.root and checkpoint.size <= tenant.size:
+        return "extended", f"the log begins with the {checkpoint.size} records that were signed"
+    if checkpoint.size <= tenant.size:
+        return "rewritten", f"its first {checkpoint.size} records are others than those that were signed"
+    if tenant.broken:
+        return "damaged", f"the tree ends at {tenant.size}, at damage, and {checkpoint.size} records were signed"
+    return "truncated", f"it has {tenant.size} records, and {checkpoint.size} were signed"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1580,17 +1580,17 @@ def report_json(report: Report, checkpoints: list[dict]) -> dict:
                 "first_offset": loss.first_offset, "last_offset": loss.last_offset,
             })
         damage.append({"file": one.file, "byte": one.begin, "byte_end": one.end, "what": one.what, "losses": losses})
-    tenants = []
+    trees = []
     for tenant in sorted(report.tenants.values(), key=lambda tenant: tenant.id):
-        root = base64.b64encode(tenant.root(tenant.size)).decode() if tenant.whole else None
-        tenants.append({"tenant": hex_id(tenant.id), "tenant_name": tenant.name, "size": tenant.size, "root": root,
-                        "states": tenant.states})
+        root = base64.b64encode(tenant.root(tenant.size)).decode()
+        trees.append({"tenant": hex_id(tenant.id), "tenant_name": tenant.name, "size": tenant.size, "root": root,
+                      "broken": tenant.broken, "states": tenant.states})
     frames = report.frames
     return {
         "command": "verify",
         "sound": not report.damage,
         "engine": report.engine.hex() if report.engine else None,
-        "logs": len(report.logs),
+        "logs": sum(not all(segment.missing for segment in log.segments) for log in report.logs),
         "segments": report.segments,
         "frames": len(frames),
         "records": sum(frame.header.records for frame in frames),
@@ -1600,7 +1600,7 @@ def report_json(report: Report, checkpoints: list[dict]) -> dict:
         "torn_tails": sum(log.torn for log in report.logs),
         "notes": [{"file": file, "what": what} for file, what in report.notes],
         "damage": damage,
-        "tenants": tenants,
+        "trees": trees,
         "checkpoints": checkpoints,
     }
 
@@ -1613,11 +1613,11 @@ def print_report(report: Report, document: dict) -> None:
     width = max(map(len, values))
     for (name, _), value in zip(lines, values):
         print(f"{name:<26} {value:>{width}}")
-    for tenant in document["tenants"]:
-        name = f" ({tenant['tenant_name']})" if tenant["tenant_name"] else ""
-        states = "".join(f", {state}" for state in tenant["states"])
-        root = f"root {tenant['root']}" if tenant["root"] else "no root: records are missing"
-        print(f"tree of tenant {tenant['tenant']}{name}{states}: size {tenant['size']}, {root}")
+    for tree in document["trees"]:
+        name = f" ({tree['tenant_name']})" if tree["tenant_name"] else ""
+        states = "".join(f", {state}" for state in tree["states"])
+        ends = "; what follows is damaged" if tree["broken"] else ""
+        print(f"tree of tenant {tree['tenant']}{name}{states}: size {tree['size']}, root {tree['root']}{ends}")
     for note in document["notes"]:
         print(f"note: {note['file']}: {note['what']}")
     torn = document["torn_tails"]
@@ -1628,8 +1628,7 @@ def print_report(report: Report, document: dict) -> None:
         losses = "; lost: " + ", ".join(loss_text(report, loss) for loss in damage.losses) if damage.losses else ""
         print(f"damaged: {damage.file} at byte {damage.begin}: {damage.what}{losses}")
     for one in document["checkpoints"]:
-        what = f"refused: {one['problem']}" if one["problem"] else f"signed, and the log extends it: size {one['size']}"
-        print(f"checkpoint {one['file']}: {what}")
+        print(f"{one['verdict']}: {one['file']}: {one['what']}")
     if document["sound"]:
         print("sound: every checksum and every chain link fits")
 
@@ -1638,22 +1637,23 @@ def command_verify(arguments: argparse.Namespace) -> int:
     keys = [parse_key(text) for text in arguments.key]
     if arguments.checkpoint and not keys:
         raise Usage("--checkpoint needs --key: the verification key that you pinned")
-    notes = [(path, read_file(path)) for path in arguments.checkpoint]
+    # What is refused is refused before the log is read.
+    opened = []
+    for path in arguments.checkpoint:
+        try:
+            opened.append((path, open_checkpoint(read_file(path), keys)))
+        except Refused as refused:
+            raise Refused(f"{path}: {refused}") from None
     report = verify_directory(arguments.directory)
     checkpoints = []
-    for path, note in notes:
-        origin, size = None, None
-        try:
-            checkpoint = open_checkpoint(note, keys)
-            origin, size = checkpoint.origin, checkpoint.size
-            problem = check_checkpoint(report, checkpoint)
-        except Refused as refused:
-            problem = str(refused)
-        checkpoints.append({"file": path, "origin": origin, "size": size, "problem": problem})
+    for path, checkpoint in opened:
+        verdict, what = judge_checkpoint(report, checkpoint)
+        checkpoints.append({"file": path, "tenant": hex_id(checkpoint.tenant), "size": checkpoint.size,
+                            "verdict": verdict, "what": what})
     document = report_json(report, checkpoints)
     print_report(report, document)
     write_json(arguments.json, document)
-    return 1 if report.damage or any(one["problem"] for one in checkpoints) else 0
+    return 1 if report.damage or any(one["verdict"] != "extended" for one in checkpoints) else 0
 
 
 def command_proof(arguments: argparse.Namespace) -> int:

@@ -4,6 +4,8 @@
 mod harness;
 mod two_verifiers;
 
+use crypto::note::{Checkpoint, Origin};
+use harness::history::{signer, vkey};
 use harness::supervised::{Supervised, offset};
 use harness::{Place, find, flip};
 use iobackend::{Arena, BackendConfig, Mode};
@@ -14,6 +16,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 use two_verifiers::{Auditor, python};
 
@@ -55,8 +58,8 @@ fn crashed() -> Place {
     let place = Place::new();
     place.ingest(&lines(20), &["--window", "1"]).succeeds();
     let data = place.data();
-    let args =
-        ["ingest", "--data-dir", data.to_str().unwrap(), "--tenant", "acme", "--stream", "audit", "--window", "1", "-"];
+    let into = ["ingest", "--unencrypted", "--data-dir", data.to_str().unwrap()];
+    let args = [&into[..], &["--tenant", "acme", "--stream", "audit", "--window", "1", "-"]].concat();
     let mut command = Supervised::start(args);
     let mut stdin = command.stdin();
     stdin.write_all(&lines(10)).unwrap();
@@ -66,6 +69,16 @@ fn crashed() -> Place {
     }
     command.kill_after(Duration::ZERO);
     assert!(command.gone(told).was_killed());
+    place
+}
+
+/// Records that are sealed.
+fn sealed() -> Place {
+    let place = Place::new();
+    place.seal();
+    place.ingest(&lines(20), &["--window", "3"]).succeeds();
+    let segment = fs::read(place.segment(1)).unwrap();
+    assert!(!segment.windows(13).any(|window| window == b"record number"), "the payload is ciphertext");
     place
 }
 
@@ -87,6 +100,7 @@ fn both(place: &Place, auditor: &mut Auditor, case: &str) -> Value {
     assert_eq!(files(&ours["notes"]), files(&theirs["notes"]), "{case}: {ours:#}\nin Python: {theirs:#}");
     assert_eq!(places(&ours), places(&theirs), "{case}: {ours:#}\nin Python: {theirs:#}");
     assert_eq!(losses(&ours), losses(&theirs), "{case}: {ours:#}\nin Python: {theirs:#}");
+    assert_eq!(trees(&ours), trees(&theirs), "{case}: {ours:#}\nin Python: {theirs:#}");
     theirs
 }
 
@@ -103,6 +117,7 @@ fn places(report: &Value) -> Vec<(String, u64)> {
     let place = |damage: &Value| (damage["file"].as_str().unwrap().into(), damage["byte"].as_u64().unwrap());
     let mut places: Vec<_> = array(&report["damage"]).iter().map(place).collect();
     places.sort_unstable();
+    places.dedup();
     places
 }
 
@@ -116,6 +131,11 @@ fn losses(report: &Value) -> Vec<String> {
     losses
 }
 
+/// Each tenant's tree.
+fn trees(report: &Value) -> Vec<[&Value; 4]> {
+    array(&report["trees"]).iter().map(|tree| ["tenant", "size", "root", "broken"].map(|field| &tree[field])).collect()
+}
+
 #[test]
 fn known_answers() {
     let Some(python) = python() else { return };
@@ -127,11 +147,12 @@ fn known_answers() {
 fn of_sound_directories() {
     let Some(python) = python() else { return };
     let mut auditor = Auditor::start(python);
-    for (case, place) in [("several tenants, streams and shards", many()), ("a crash", crashed())] {
+    let cases = [("several tenants, streams and shards", many()), ("a crash", crashed()), ("sealed", sealed())];
+    for (case, place) in cases {
         let before = place.contents();
         let report = both(&place, &mut auditor, case);
         assert_eq!(report["sound"], true, "{case}");
-        assert!(array(&report["tenants"]).iter().all(|tenant| tenant["root"].is_string()), "{case}: {report:#}");
+        assert!(array(&report["trees"]).iter().all(|tree| tree["broken"] == false), "{case}: {report:#}");
         assert!(place.contents() == before, "{case}: nothing was changed");
         // As an auditor calls it.
         let data = place.data();
@@ -145,12 +166,7 @@ fn of_damaged_directories() {
     let Some(python) = python() else { return };
     let mut auditor = Auditor::start(python);
     let mut check = |place: &Place, case: &str, change: &dyn Fn(&Path)| {
-        let copy = Place::new();
-        for (path, bytes) in place.contents() {
-            let path = copy.data().join(path.strip_prefix(place.data()).unwrap());
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        }
+        let copy = copy(place);
         change(&copy.data());
         both(&copy, &mut auditor, case)
     };
@@ -216,25 +232,120 @@ fn of_damaged_directories() {
     }
 }
 
+/// Five directories and what was kept of one of them: both say the same of each, in the same word.
+#[test]
+fn of_checkpoints_that_were_kept() {
+    let Some(python) = python() else { return };
+    let place = Place::new();
+    place.ingest(&lines(5), &["--window", "1"]).succeeds();
+    let older = copy(&place);
+    place.ingest(&lines(5), &["--window", "1"]).succeeds();
+    let history = place.history();
+    let key = history.vkey();
+    let (signed, size) = (|size| history.checkpoint(size).sign(&signer()), history.size());
+    let forked = Checkpoint { root: history.checkpoint(3).root, ..history.checkpoint(4) }.sign(&signer());
+    let damaged = copy(&place);
+    flip(&damaged.segment(2), BLOCK + 200);
+    let other = Place::new();
+    other.ingest(&lines(5), &[]).succeeds();
+
+    for (directory, note, verdict) in [
+        (&place, signed(size), "extended"),
+        (&place, signed(1), "extended"),
+        (&place, signed(0), "extended"),
+        (&older, signed(7), "extended"),
+        (&older, signed(size), "truncated"),
+        (&place, forked, "rewritten"),
+        (&damaged, signed(size), "damaged"),
+        (&other, signed(size), "elsewhere"),
+    ] {
+        let kept = directory.path("kept");
+        fs::write(&kept, &note).unwrap();
+        let (data, kept, report) = (directory.data(), kept.to_str().unwrap(), directory.path("report.json"));
+        let report = report.to_str().unwrap();
+        let args = ["--checkpoint", kept, "--key", &key, "--json", report];
+        let ours = directory.run("verify", &args);
+        let word = |report: &Value| report["checkpoints"][0]["verdict"].as_str().unwrap().to_owned();
+        assert_eq!(word(&directory.json("report.json")), verdict, "{}", ours.text());
+        let theirs = two_verifiers::command(python, &[&["verify", data.to_str().unwrap()], &args[..]].concat());
+        assert_eq!(word(&directory.json("report.json")), verdict, "{}", theirs.text());
+        assert_eq!((ours.code, theirs.code), (i32::from(verdict != "extended"), ours.code), "{}", theirs.err);
+    }
+    let kept = place.write("kept", &signed(size).replacen("\n12\n", "\n11\n", 1));
+    let data = place.data();
+    for key in [&key, &another_key()] {
+        let args = ["--checkpoint", &kept, "--key", key];
+        assert_eq!(place.run("verify", &args).code, 1);
+        let theirs = two_verifiers::command(python, &[&["verify", data.to_str().unwrap()], &args[..]].concat());
+        assert!(theirs.code == 1 && theirs.text().is_empty() && theirs.err.contains("refused"), "{}", theirs.err);
+    }
+}
+
+/// Another engine's.
+fn another_key() -> String {
+    vkey(Origin { engine: [7; 16], tenant: 7 })
+}
+
 fn write(path: &Path, at: usize, bytes: &[u8]) {
     fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, at as u64).unwrap();
 }
 
-/// The verification that the command does, without its process.
-fn ours(data: &Path) -> Result<Verified, LogError> {
-    let open = || {
-        let mut arena = Arena::new(SCAN_BUFFER_BYTES).unwrap();
-        let buffer = arena.take(SCAN_BUFFER_BYTES).unwrap();
-        let config = BackendConfig { mode: Mode::Sync, direct: false, ..BackendConfig::new(data) };
-        Ok((iobackend::open(&config, &arena).unwrap(), buffer))
-    };
-    log::verify(open, 1, |_, _| {})
+/// A directory, and both verifiers for it in this process: the memory is used again, since touching it anew would take longer than
+/// all else.
+struct Bench {
+    directory: Place,
+    auditor: Auditor,
+    memory: Mutex<Vec<Arena>>,
 }
 
-/// Both on one directory, at once. Gives what Python says.
-fn ask_both(data: &Path, auditor: &mut Auditor) -> (Result<Verified, LogError>, Value) {
-    auditor.ask(&json!({"directory": data}));
-    (ours(data), auditor.answer())
+impl Bench {
+    /// On a copy of the directory.
+    fn new(python: &Path, original: &Place) -> Bench {
+        Bench { directory: copy(original), auditor: Auditor::start(python), memory: Mutex::default() }
+    }
+
+    /// The verification that the command does.
+    fn ours(&self) -> Result<Verified, LogError> {
+        let open = || {
+            let mut memory = self.memory.lock().unwrap();
+            let free = memory.iter_mut().position(Arena::reclaim).unwrap_or_else(|| {
+                memory.push(Arena::new(SCAN_BUFFER_BYTES).unwrap());
+                memory.len() - 1
+            });
+            assert!(memory.len() < 4, "a verification keeps its memory");
+            let buffer = memory[free].take(SCAN_BUFFER_BYTES).unwrap();
+            let data = self.directory.data();
+            let config = BackendConfig { mode: Mode::Sync, direct: false, ..BackendConfig::new(&data) };
+            Ok((iobackend::open(&config, &memory[free]).unwrap(), buffer))
+        };
+        log::verify(open, 1, |_, _| {})
+    }
+
+    /// What both say, at once.
+    fn both(&mut self) -> (Result<Verified, LogError>, Value) {
+        self.auditor.ask(&json!({"directory": self.directory.data()}));
+        (self.ours(), self.auditor.answer())
+    }
+
+    fn write(&self, path: &Path, at: usize, bytes: &[u8]) {
+        write(&self.directory.data().join(path), at, bytes);
+    }
+}
+
+/// A copy, with holes where a segment was not written yet.
+fn copy(original: &Place) -> Place {
+    let copy = Place::new();
+    for (path, bytes) in original.contents() {
+        let path = copy.data().join(path.strip_prefix(original.data()).unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = fs::File::create(path).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+        for (number, block) in bytes.chunks(BLOCK).enumerate().filter(|(_, block)| block.iter().any(|byte| *byte != 0))
+        {
+            file.write_all_at(block, (number * BLOCK) as u64).unwrap();
+        }
+    }
+    copy
 }
 
 fn same(ours: &Result<Verified, LogError>, theirs: &Value) -> bool {
@@ -242,6 +353,7 @@ fn same(ours: &Result<Verified, LogError>, theirs: &Value) -> bool {
     let place = |damage: &Damage| (damage.segment.to_string(), damage.bytes.start);
     let mut damaged: Vec<_> = ours.damage.iter().map(place).collect();
     damaged.sort_unstable();
+    damaged.dedup();
     theirs["refused"].is_null()
         && (theirs["sound"] == ours.damage.is_empty() && places(theirs) == damaged)
         && (theirs["frames"] == ours.frames && theirs["records"] == ours.records)
@@ -249,28 +361,22 @@ fn same(ours: &Result<Verified, LogError>, theirs: &Value) -> bool {
         && (theirs["torn_tails"] == ours.torn && array(&theirs["notes"]).is_empty() == ours.bad_copy.is_none())
 }
 
-/// One record: three frames, in a segment of six blocks.
+/// One record: three frames, in a segment of six blocks; and a mark between them if the machine is slow.
 fn small() -> Place {
     let place = Place::new();
     place.ingest(b"one\n", &[]).succeeds();
     place
 }
 
-/// Divides `work` over two threads, each with a small directory and an auditor of its own.
-fn on_two_threads<T: Sync>(python: &Path, small: &Place, work: &[T], each: impl Fn(&Path, &mut Auditor, &T) + Sync) {
+/// Divides `work` over two threads, each with its own copy of the directory.
+fn on_two_threads<T: Sync>(python: &Path, original: &Place, work: &[T], each: impl Fn(&mut Bench, &T) + Sync) {
     std::thread::scope(|scope| {
         for part in 0..2 {
             let each = &each;
             scope.spawn(move || {
-                let copy = Place::new();
-                for (path, bytes) in small.contents() {
-                    let path = copy.data().join(path.strip_prefix(small.data()).unwrap());
-                    fs::create_dir_all(path.parent().unwrap()).unwrap();
-                    fs::write(path, bytes).unwrap();
-                }
-                let mut auditor = Auditor::start(python);
-                work.iter().skip(part).step_by(2).for_each(|one| each(&copy.data(), &mut auditor, one));
-                let (ours, theirs) = ask_both(&copy.data(), &mut auditor);
+                let mut bench = Bench::new(python, original);
+                work.iter().skip(part).step_by(2).for_each(|one| each(&mut bench, one));
+                let (ours, theirs) = bench.both();
                 assert!(ours.is_ok_and(|ours| ours.damage.is_empty()) && theirs["sound"] == true, "as it was at first");
             });
         }
@@ -286,11 +392,11 @@ fn of_every_byte_of_a_small_log() {
         let path = path.strip_prefix(small.data()).unwrap().to_owned();
         work.extend(bytes.iter().enumerate().map(|(at, byte)| (path.clone(), at, *byte)));
     }
-    assert_eq!(work.len(), 8 * BLOCK, "two copies of the manifest and a segment of six blocks");
-    on_two_threads(python, &small, &work, |data, auditor, (path, at, byte)| {
-        write(&data.join(path), *at, &[byte ^ 1 << (at % 8)]);
-        let (ours, theirs) = ask_both(data, auditor);
-        write(&data.join(path), *at, &[*byte]);
+    assert!(work.len() >= 8 * BLOCK, "two copies of the manifest and a segment of six blocks");
+    on_two_threads(python, &small, &work, |bench, (path, at, byte)| {
+        bench.write(path, *at, &[byte ^ 1 << (at % 8)]);
+        let (ours, theirs) = bench.both();
+        bench.write(path, *at, &[*byte]);
         assert!(same(&ours, &theirs), "{} at byte {at}: {ours:?}\nin Python: {theirs:#}", path.display());
         let found = ours.is_ok_and(|ours| !ours.damage.is_empty() || ours.bad_copy.is_some());
         assert!(found, "{} at byte {at}: a changed byte that nobody sees", path.display());
@@ -349,28 +455,31 @@ fn sum_trailer(bytes: &mut [u8], at: usize) {
 fn of_forgeries_whose_checksums_fit() {
     let Some(python) = python() else { return };
     let small = small();
-    let original = fs::read(small.segment(1)).unwrap();
+    let original = &fs::read(small.segment(1)).unwrap();
     let mut work: Vec<Forgery> = (0..128).map(|at| Forgery { structure: "header", at, fix: sum_header }).collect();
-    for frame in [BLOCK, 2 * BLOCK, 3 * BLOCK] {
-        let used = 128 + number(&original, frame + 60) + 112;
+    let blocks =
+        |magic: &'static [u8]| (0..original.len()).step_by(BLOCK).filter(move |at| original[*at..].starts_with(magic));
+    for frame in blocks(b"DtFr") {
+        let entries = usize::from(u16::from_le_bytes(original[frame + 10..frame + 12].try_into().unwrap()));
+        let used = 128 + number(original, frame + 60) + 112 * entries;
         let sums = 80..88;
         let bytes = (0..used).filter(|at| !sums.contains(at) && !(124..128).contains(at));
         work.extend(bytes.map(|at| Forgery { structure: "frame", at: frame + at, fix: sum_frame }));
     }
-    let footer = 4 * BLOCK;
-    let used = 128 + 80 * number(&original, footer + 72) + 16 * number(&original, footer + 76);
+    let footer = blocks(b"DtFt").next().unwrap();
+    let used = 128 + 80 * number(original, footer + 72) + 16 * number(original, footer + 76);
     let bytes = (0..used).filter(|at| !(84..88).contains(at) && !(124..128).contains(at));
     work.extend(bytes.map(|at| Forgery { structure: "footer", at: footer + at, fix: sum_footer }));
-    work.extend((0..24).map(|at| Forgery { structure: "trailer", at: 5 * BLOCK + at, fix: sum_trailer }));
+    work.extend((0..24).map(|at| Forgery { structure: "trailer", at: footer + BLOCK + at, fix: sum_trailer }));
 
     let segment = Path::new("shard-0000/00000001.seg");
-    on_two_threads(python, &small, &work, |data, auditor, Forgery { structure, at, fix }| {
+    on_two_threads(python, &small, &work, |bench, Forgery { structure, at, fix }| {
         let mut bytes = original.clone();
         bytes[*at] ^= 1 << (at % 8);
         fix(&mut bytes, *at);
-        write(&data.join(segment), 0, &bytes);
-        let (ours, theirs) = ask_both(data, auditor);
-        write(&data.join(segment), 0, &original);
+        bench.write(segment, 0, &bytes);
+        let (ours, theirs) = bench.both();
+        bench.write(segment, 0, original);
         let refused = ours.as_ref().map_or(true, |ours| !ours.damage.is_empty());
         let place = format!("{structure} at byte {at}: {ours:?}\nin Python: {theirs:#}");
         if theirs["sound"] == true {
@@ -381,6 +490,8 @@ fn of_forgeries_whose_checksums_fit() {
                 "that the format does not know",
                 "not whole blocks",
                 "a mark has records",
+                "its base is out of bounds",
+                "it does not follow the frame before it",
             ];
             let why = theirs["damage"][0]["what"].as_str().unwrap();
             assert!(known.iter().any(|known| why.contains(known)), "{place}");

@@ -41,7 +41,8 @@ impl Tenant {
             let payload = format!("payload {position}");
             let mut record = vec![1, u8::from(sealed)];
             record.extend((payload.len() as u32).to_le_bytes());
-            [position / 2, position, 1_795_183_667_917_213_154].map(|field| record.extend(u64::to_le_bytes(field)));
+            let fields = [position / 2, position, 1_795_183_667_917_213_154];
+            record.extend(fields.iter().flat_map(|field: &u64| field.to_le_bytes()));
             record.extend(u32::from(sealed).to_le_bytes());
             record.extend(payload.as_bytes());
             record.extend(if sealed { &b"sixteen byte tag"[..] } else { b"" });
@@ -184,10 +185,10 @@ fn every_field_of_every_proof_of_a_record() {
                 change(&|proof| proof.record[at] ^= 1 << (at % 8));
             }
             change(&|proof| proof.record.push(0));
-            change(&|proof| drop(proof.record.pop()));
+            change(&|proof| proof.record.truncate(proof.record.len() - 1));
             for at in 0..proof.hashes.len() {
                 change(&|proof| proof.hashes[at] = Hash::EMPTY_TREE);
-                change(&|proof| drop(proof.hashes.remove(at)));
+                change(&|proof| _ = proof.hashes.remove(at));
                 change(&|proof| proof.hashes.insert(at, proof.hashes[at]));
             }
             change(&|proof| proof.hashes.push(Hash::EMPTY_TREE));
@@ -227,7 +228,7 @@ fn every_field_of_every_proof_of_consistency() {
         refused(&|proof| proof.old = proof.old.wrapping_sub(1), &kept);
         for at in 0..proof.hashes.len() {
             refused(&|proof| proof.hashes[at] = Hash::EMPTY_TREE, &kept);
-            refused(&|proof| drop(proof.hashes.remove(at)), &kept);
+            refused(&|proof| _ = proof.hashes.remove(at), &kept);
             refused(&|proof| proof.hashes.insert(at, proof.hashes[at]), &kept);
         }
         refused(&|proof| proof.hashes.push(Hash::EMPTY_TREE), &kept);

@@ -1,5 +1,6 @@
 //! The verifier in Python, as a command and as a process that is asked many questions.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "only tests use this")]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
