@@ -8,7 +8,7 @@
 #![cfg(loom)]
 
 use loom::thread;
-use spsc::{ByteConsumer, ByteProducer, byte_ring};
+use spsc::{ByteConsumer, ByteProducer, byte_ring, wiped_byte_ring};
 
 /// A frame of 24 bytes: header, 12 bytes, padding.
 const LEN: usize = 12;
@@ -27,8 +27,7 @@ fn stage(tx: &mut ByteProducer, number: u8) -> bool {
 }
 
 /// A ring of 64 bytes with both positions at byte 48: the next message is the first to wrap.
-fn before_the_wrap() -> (ByteProducer, ByteConsumer) {
-    let (mut tx, mut rx) = byte_ring(64, 64);
+fn before_the_wrap((mut tx, mut rx): (ByteProducer, ByteConsumer)) -> (ByteProducer, ByteConsumer) {
     for number in 0..2 {
         assert!(stage(&mut tx, number));
         tx.publish();
@@ -52,8 +51,18 @@ fn receive(rx: &mut ByteConsumer, received: &mut Vec<u8>) {
 
 #[test]
 fn messages_cross_the_wrap_whole_and_in_order() {
-    loom::model(|| {
-        let (mut tx, mut rx) = before_the_wrap();
+    cross_the_wrap(byte_ring);
+}
+
+/// The consumer writes zeros where it has read, and the producer its next messages: neither where the other does.
+#[test]
+fn a_consumer_that_wipes_is_in_nobodys_way() {
+    cross_the_wrap(wiped_byte_ring);
+}
+
+fn cross_the_wrap(ring: fn(usize, usize) -> (ByteProducer, ByteConsumer)) {
+    loom::model(move || {
+        let (mut tx, mut rx) = before_the_wrap(ring(64, 64));
         let producer = thread::spawn(move || {
             let mut accepted = Vec::new();
             for number in 0..4 {
@@ -79,8 +88,17 @@ fn messages_cross_the_wrap_whole_and_in_order() {
 /// The second message needs the memory of the first: it waits for the batch to end.
 #[test]
 fn memory_is_reused_only_after_the_batch() {
-    loom::model(|| {
-        let (mut tx, mut rx) = byte_ring(40, 40);
+    reuse(byte_ring);
+}
+
+#[test]
+fn memory_is_reused_only_after_it_is_wiped() {
+    reuse(wiped_byte_ring);
+}
+
+fn reuse(ring: fn(usize, usize) -> (ByteProducer, ByteConsumer)) {
+    loom::model(move || {
+        let (mut tx, mut rx) = ring(40, 40);
         assert!(stage(&mut tx, 0));
         tx.publish();
         let producer = thread::spawn(move || {
@@ -126,7 +144,7 @@ fn a_message_larger_than_the_window_passes_alone() {
 #[test]
 fn the_last_message_of_a_leaving_producer_is_not_missed() {
     loom::model(|| {
-        let (mut tx, mut rx) = before_the_wrap();
+        let (mut tx, mut rx) = before_the_wrap(byte_ring(64, 64));
         let producer = thread::spawn(move || {
             assert!(stage(&mut tx, 2));
             tx.publish();

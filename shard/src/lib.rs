@@ -14,5 +14,5 @@ mod read;
 mod shard;
 pub mod wire;
 
-pub use port::{ClientPort, ShardPort, port};
+pub use port::{ClientPort, ShardPort, port, wiped_port};
 pub use shard::{Control, Countdown, Inbox, Progress, Shard, ShardStats};

@@ -91,10 +91,29 @@ impl Drop for ClientBell {
 /// If `in_flight` is 0 or above [`IN_FLIGHT_MAX`].
 #[must_use]
 pub fn port(in_flight: usize, shard: Arc<Doorbell>, client: Arc<Doorbell>) -> (ClientPort, ShardPort) {
+    make(in_flight, shard, client, spsc::byte_ring)
+}
+
+/// A [`port`] in an engine with keys: a record is in its rings only until the other side has taken it, so that no plaintext
+/// outlives a key that is destroyed.
+///
+/// # Panics
+/// As [`port`].
+#[must_use]
+pub fn wiped_port(in_flight: usize, shard: Arc<Doorbell>, client: Arc<Doorbell>) -> (ClientPort, ShardPort) {
+    make(in_flight, shard, client, spsc::wiped_byte_ring)
+}
+
+fn make(
+    in_flight: usize,
+    shard: Arc<Doorbell>,
+    client: Arc<Doorbell>,
+    byte_ring: fn(usize, usize) -> (ByteProducer, ByteConsumer),
+) -> (ClientPort, ShardPort) {
     assert!((1..=IN_FLIGHT_MAX).contains(&in_flight), "{in_flight} requests in flight: choose 1 to {IN_FLIGHT_MAX}");
-    let (requests_tx, requests_rx) = spsc::byte_ring(REQUEST_RING_BYTES, REQUEST_WINDOW_BYTES);
+    let (requests_tx, requests_rx) = byte_ring(REQUEST_RING_BYTES, REQUEST_WINDOW_BYTES);
     let (replies_tx, replies_rx) = spsc::ring(in_flight);
-    let (data_tx, data_rx) = spsc::byte_ring(DATA_RING_BYTES, DATA_RING_BYTES);
+    let (data_tx, data_rx) = byte_ring(DATA_RING_BYTES, DATA_RING_BYTES);
     (
         ClientPort { requests: requests_tx, replies: replies_rx, data: data_rx, shard },
         ShardPort { requests: requests_rx, replies: replies_tx, data: data_tx, client: ClientBell(client) },

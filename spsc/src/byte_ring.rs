@@ -32,8 +32,26 @@ const WRAP: u64 = u64::MAX;
 /// If `capacity` is 0 or does not fit the address space.
 #[must_use]
 pub fn byte_ring(capacity: usize, window: usize) -> (ByteProducer, ByteConsumer) {
+    make(capacity, window, false)
+}
+
+/// A [`byte_ring`] for secrets: what was taken is overwritten with zeros before its room is given back, and what was not taken when
+/// the ring is freed. So a message is in the ring's memory only until the [batch](ByteConsumer::batch) ends that passed it.
+///
+/// It is the consumer that wipes, a whole batch at once: the lines are in its cache, and the producer has to fetch them from there
+/// in any case.
+///
+/// # Panics
+///
+/// As [`byte_ring`].
+#[must_use]
+pub fn wiped_byte_ring(capacity: usize, window: usize) -> (ByteProducer, ByteConsumer) {
+    make(capacity, window, true)
+}
+
+fn make(capacity: usize, window: usize, wiped: bool) -> (ByteProducer, ByteConsumer) {
     let capacity = capacity.checked_next_multiple_of(8).expect("a ring must fit the address space");
-    let (writer, reader) = cursor::share(Memory::new(capacity));
+    let (writer, reader) = cursor::share(Memory::new(capacity, wiped));
     (ByteProducer::new(writer, window.min(capacity)), ByteConsumer::new(reader))
 }
 
@@ -45,7 +63,7 @@ const fn frame_bytes(len: usize) -> usize {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{ByteConsumer, ByteProducer, HEADER_BYTES, ReserveError, byte_ring, frame_bytes};
+    use super::{ByteConsumer, ByteProducer, HEADER_BYTES, ReserveError, byte_ring, frame_bytes, wiped_byte_ring};
 
     fn send(tx: &mut ByteProducer, message: &[u8]) -> Result<(), ReserveError> {
         tx.reserve(message.len())?.copy_from_slice(message);
@@ -163,6 +181,46 @@ mod tests {
         assert!(batch.next().is_some());
         std::mem::forget(batch);
         assert_eq!(receive(&mut rx).unwrap(), b"again");
+    }
+
+    /// Looks at the memory itself, through reservations, which hold whatever was there before.
+    #[test]
+    fn what_was_taken_of_a_wiped_ring_is_zeros_wherever_it_lay() {
+        for position in (0..96).step_by(8) {
+            for taken in 0..=3 {
+                let seen = |wiped: bool| {
+                    let (mut tx, mut rx) = if wiped { wiped_byte_ring(96, 96) } else { byte_ring(96, 96) };
+                    for _ in 0..position / 8 {
+                        send(&mut tx, &[]).unwrap();
+                        receive(&mut rx).unwrap();
+                    }
+                    for message in 1..=3 {
+                        send(&mut tx, &[message; 13]).unwrap();
+                    }
+                    let batch = rx.batch();
+                    for message in 1..=taken {
+                        assert_eq!(batch.next(), Some(&[message; 13][..]), "wiped before its batch ended");
+                    }
+                    drop(batch);
+                    // What is left stays as it is.
+                    for message in taken + 1..=3 {
+                        assert_eq!(receive(&mut rx).unwrap(), [message; 13]);
+                    }
+                    let mut seen = Vec::new();
+                    // Once around.
+                    while seen.len() < 96 {
+                        let before = tx.reserve(16).unwrap().to_vec();
+                        seen.extend(before);
+                        tx.commit();
+                        tx.publish();
+                        receive(&mut rx).unwrap();
+                    }
+                    seen
+                };
+                assert!(seen(true).iter().all(|byte| *byte == 0), "at {position}, {taken} in a batch");
+                assert!(seen(false).iter().any(|byte| *byte != 0), "nothing was there to be wiped");
+            }
+        }
     }
 
     #[test]

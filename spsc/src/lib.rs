@@ -31,6 +31,6 @@ mod memory;
 mod ring;
 mod sync;
 
-pub use byte_ring::{Batch, ByteConsumer, ByteProducer, ReserveError, byte_ring};
+pub use byte_ring::{Batch, ByteConsumer, ByteProducer, ReserveError, byte_ring, wiped_byte_ring};
 pub use doorbell::Doorbell;
 pub use ring::{Consumer, Drain, Producer, PushError, ring};

@@ -50,6 +50,11 @@ impl Lines {
         Self { start, allocated, layout }
     }
 
+    /// Whether the memory goes back to the system when it is dropped, and not to an allocator that gives it out again.
+    fn is_mapped(&self) -> bool {
+        cfg!(all(unix, not(miri))) && self.layout.size() >= MAPPED_BYTES_MIN
+    }
+
     #[inline]
     pub(crate) fn start<T>(&self) -> NonNull<T> {
         self.start.cast()
@@ -101,6 +106,8 @@ unsafe fn give_back(memory: NonNull<u8>, layout: Layout) {
 pub(crate) struct Memory {
     lines: Lines,
     bytes: usize,
+    /// Whether what was in it is to be nowhere any more once it is taken, or gone with the ring.
+    wiped: bool,
     shadow: Shadow,
 }
 
@@ -108,9 +115,14 @@ impl Memory {
     /// # Panics
     ///
     /// If `bytes` is 0 or does not fit the address space.
-    pub(crate) fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize, wiped: bool) -> Self {
         assert!(bytes > 0, "a byte ring needs memory");
-        Self { lines: Lines::new::<u8>(bytes), bytes, shadow: Shadow::new(bytes) }
+        Self { lines: Lines::new::<u8>(bytes), bytes, wiped, shadow: Shadow::new(bytes) }
+    }
+
+    #[inline]
+    pub(crate) fn is_wiped(&self) -> bool {
+        self.wiped
     }
 
     #[inline]
@@ -164,6 +176,18 @@ impl Memory {
         unsafe { self.at(offset).cast::<u64>().write(header) };
     }
 
+    /// Writes zeros.
+    ///
+    /// # Safety
+    ///
+    /// As [`slice_mut`](Self::slice_mut).
+    #[inline]
+    pub(crate) unsafe fn wipe(&self, offset: usize, bytes: usize) {
+        self.shadow.write(offset, bytes);
+        // SAFETY: in bounds and exclusive, by contract. Others may reach the block later, so no compiler leaves the zeros out.
+        unsafe { self.at(offset).write_bytes(0, bytes) };
+    }
+
     /// Asks for the line at `offset`, which may lie anywhere.
     #[inline]
     pub(crate) fn prefetch(&self, offset: usize) {
@@ -180,6 +204,14 @@ impl Memory {
 }
 
 impl Store for Memory {
-    /// Bytes need no dropping.
-    fn discard(&mut self, _head: usize, _tail: usize) {}
+    /// Bytes need no dropping. What was never taken may have to be wiped, and a message that was reserved and not committed: all
+    /// of the memory then, as cold as this is. What is mapped goes back to the system with what is in it.
+    fn discard(&mut self, _head: usize, _tail: usize) {
+        if self.wiped && !self.lines.is_mapped() {
+            // SAFETY: all of the memory; both sides are gone.
+            unsafe { self.wipe(0, self.bytes) };
+            // What is freed next could be left as it is.
+            std::hint::black_box(self.lines.allocated);
+        }
+    }
 }

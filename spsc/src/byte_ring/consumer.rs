@@ -151,11 +151,30 @@ impl Batch<'_> {
     }
 }
 
+impl Batch<'_> {
+    /// Overwrites what was passed: one stretch, or two where it goes across the end of the memory.
+    #[inline]
+    fn wipe(&self, taken: usize) {
+        let (memory, from) = (self.memory(), self.consumer.offset);
+        let before_end = taken.min(memory.bytes() - from);
+        // SAFETY: bytes that were published to the consumer and whose room it has not given back ("Window" in `cursor`): it alone
+        // touches them, and the slices into them have ended with the batch that lent them.
+        unsafe {
+            memory.wipe(from, before_end);
+            memory.wipe(0, taken - before_end);
+        }
+    }
+}
+
 impl Drop for Batch<'_> {
     #[inline]
     fn drop(&mut self) {
+        let taken = self.consumer.reader.ready_at_least() - self.left.get();
+        if taken > 0 && self.memory().is_wiped() {
+            self.wipe(taken);
+        }
         let reader = &mut self.consumer.reader;
-        reader.take(reader.ready_at_least() - self.left.get());
+        reader.take(taken);
         reader.publish();
         self.consumer.offset = self.offset.get();
     }
