@@ -151,7 +151,32 @@ pub enum Outcome<'a> {
 struct Kept {
     token: u64,
     outcome: Result<Done, CallError>,
-    data: Vec<u8>,
+    data: Copied,
+}
+
+/// Data that was copied out of a ring; wiped when it is dropped, for its key may be destroyed next.
+pub(crate) struct Copied(Vec<u8>);
+
+impl std::ops::Deref for Copied {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Copied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        // Zeros that nobody reads could be left out.
+        std::hint::black_box(&self.0);
+    }
 }
 
 #[derive(Debug)]
@@ -481,7 +506,9 @@ impl Client {
 
     #[cold]
     fn attach(&mut self, shard: u16) -> Result<(), CallError> {
-        let (ends, other) = shard::port(self.window, self.shared.doorbell(shard), self.bell.doorbell());
+        // What rings carry is not to outlive its key.
+        let port = if self.shared.keys.is_some() { shard::wiped_port } else { shard::port };
+        let (ends, other) = port(self.window, self.shared.doorbell(shard), self.bell.doorbell());
         let mut message = Control::Attach(Box::new(other));
         for _ in 0..ATTACH_TRIES {
             match self.shared.send(shard, message)? {
@@ -567,12 +594,12 @@ impl Client {
         }
     }
 
-    pub(crate) fn call(&mut self, tenant: TenantId, request: &Request<'_>) -> Result<(Done, Vec<u8>), CallError> {
+    pub(crate) fn call(&mut self, tenant: TenantId, request: &Request<'_>) -> Result<(Done, Copied), CallError> {
         self.call_shard(self.placement.shard_of(tenant.0), request)
     }
 
     /// Sends a request and waits for its answer; if the queue is full, for room in it first.
-    fn call_shard(&mut self, shard: u16, request: &Request<'_>) -> Result<(Done, Vec<u8>), CallError> {
+    fn call_shard(&mut self, shard: u16, request: &Request<'_>) -> Result<(Done, Copied), CallError> {
         let mut patience = Patience::new();
         loop {
             match self.submit(shard, request) {
@@ -587,14 +614,14 @@ impl Client {
     }
 
     /// An answer that another waiting call met on its way.
-    fn take_kept(&mut self, token: Token) -> Option<Result<(Done, Vec<u8>), CallError>> {
+    fn take_kept(&mut self, token: Token) -> Option<Result<(Done, Copied), CallError>> {
         let at = self.kept.iter().position(|kept| kept.token == token.0)?;
         let Kept { outcome, data, .. } = self.kept.remove(at)?;
         Some(outcome.map(|done| (done, data)))
     }
 
     /// Waits for one answer, of one shard; keeps the others.
-    fn wait_for(&mut self, token: Token, shard: u16) -> Result<(Done, Vec<u8>), CallError> {
+    fn wait_for(&mut self, token: Token, shard: u16) -> Result<(Done, Copied), CallError> {
         self.flush();
         let mut patience = Patience::new();
         loop {
@@ -626,7 +653,7 @@ impl Client {
             port.take_raw(|reply, data| {
                 any = true;
                 let outcome = reply.outcome.map_err(CallError::Failed);
-                let kept = Kept { token: reply.token, outcome, data: data.to_vec() };
+                let kept = Kept { token: reply.token, outcome, data: Copied(data.to_vec()) };
                 if token.is_some_and(|token| token.0 == reply.token) {
                     own = Some(kept);
                 } else {
@@ -651,7 +678,7 @@ fn read_request(stream: &StreamRef, from: u64, records_max: u32) -> Request<'sta
 }
 
 /// Adds a page of names to a list; says whether there are more.
-fn take_page((done, data): (Done, Vec<u8>), all: &mut Vec<Named>) -> bool {
+fn take_page((done, data): (Done, Copied), all: &mut Vec<Named>) -> bool {
     all.extend(Listing::new(&data).map(|entry| Named {
         id: entry.id,
         name: entry.name.to_owned(),

@@ -200,3 +200,41 @@ fn what_is_erased_is_read_by_nobody_and_the_rest_stays() {
     let backup = site.builder(1).keys(site.root.path().join("old-keys"), site.master.clone()).open().unwrap_err();
     assert!(matches!(backup, OpenError::Keys(KeyError::DoesNotOpen { .. })), "{backup}");
 }
+
+/// Without a new master key that can be had, nothing is erased: the log must not say for good what the key store cannot do.
+#[test]
+fn an_erasure_that_cannot_be_does_not_begin() {
+    let site = Site::new();
+    let engine = site.open(1);
+    let mut client = engine.client();
+    let stream = client.ensure_stream("stays", "events").unwrap();
+    client.append(&stream, b"before").unwrap();
+    let nowhere = MasterSource::File(site.root.path().join("nowhere"));
+    for new_master in [NewMaster::From(nowhere), NewMaster::From(site.master.clone())] {
+        let refused = client.erase_tenant("stays", new_master).unwrap_err();
+        assert!(matches!(refused, EraseError::Refused(_)), "{refused}");
+    }
+    // One that came there behind the engine's back, and would be lost.
+    generate_master_file(&site.root.path().join("other.key")).unwrap();
+    std::fs::rename(site.root.path().join("other.key"), site.root.path().join("master.key")).unwrap();
+    let refused = client.erase_tenant("stays", NewMaster::InPlace).unwrap_err();
+    assert!(matches!(refused, EraseError::Refused(KeyError::OtherMaster { .. })), "{refused}");
+    assert_eq!(client.read(&stream, 0, 1).unwrap()[0].payload, b"before");
+}
+
+/// A tool that looks for its stream at each start drew a key for it each time, and the key store filled.
+#[test]
+fn who_looks_for_what_is_there_draws_no_key() {
+    let site = Site::new();
+    for _ in 0..3 {
+        let engine = site.open(1);
+        let mut client = engine.client();
+        client.ensure_stream("tenant", "events").unwrap();
+        assert!(matches!(client.create_erasable_stream("tenant", "own"), Ok(_) | Err(CallError::Failed(_))));
+        drop(client);
+        engine.close().unwrap();
+    }
+    let path = site.root.path().join("keys");
+    let store = keys::KeyStore::open(&path, &keys::KeyStore::engine_of(&path).unwrap(), &site.master).unwrap();
+    assert_eq!(store.keys().len(), 2 + 1, "the tenant's, the stream's, and the one that waits for the next stream");
+}
