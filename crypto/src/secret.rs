@@ -21,11 +21,11 @@
 //! - What is computed from a secret leaves nothing of it behind on the stack; `derive` sees to that.
 //! - A host that refuses to lock is no error. It can be asked for: [`locked`], [`undumped`].
 //!
-//! Not here: where keys come from and are stored (the key store's business), and whether the whole process may be dumped or
-//! traced (its owner's).
+//! Not here: where keys come from and are stored (the key store's business), and the decision whether the whole process may be
+//! dumped or traced (its owner's, with [`undump_process`]).
 
 mod pool;
-#[expect(unsafe_code, reason = "mlock and madvise")]
+#[expect(unsafe_code, reason = "mlock, madvise, setrlimit and prctl")]
 mod protect;
 
 use std::fmt;
@@ -37,6 +37,7 @@ use zeroize::Zeroize;
 use crate::derive::derive;
 use pool::Slot;
 pub use pool::{locked, undumped};
+pub use protect::undump_process;
 
 /// Bytes of a secret.
 pub const SECRET_BYTES: usize = 32;

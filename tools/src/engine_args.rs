@@ -2,7 +2,7 @@
 
 use crate::directory;
 use crate::failure::Failure;
-use crate::key_args::KeyArgs;
+use crate::key_args::{KeyArgs, guard_keys};
 use crate::output;
 use crate::progress;
 use crate::table::count;
@@ -45,7 +45,10 @@ impl EngineArgs {
     pub(crate) fn builder(&self) -> Result<Builder, Failure> {
         let builder = Engine::builder(&self.data_dir).cores(self.cores.0.clone()).backend(self.backend.into());
         let builder = match &self.keys.master_key {
-            Some(master) => builder.keys(self.keys.store(&self.data_dir), master.clone()),
+            Some(master) => {
+                guard_keys();
+                builder.keys(self.keys.store(&self.data_dir), master.clone())
+            }
             None if self.unencrypted => builder.unencrypted(),
             None => {
                 return Err(Failure::usage(

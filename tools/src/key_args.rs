@@ -34,6 +34,7 @@ impl KeyArgs {
             )
         };
         let master = self.master_key.as_ref().ok_or_else(missing)?;
+        guard_keys();
         KeyStore::open(&self.store(data_dir), engine, master).map_err(|error| Failure::failed(error.to_string()))
     }
 }
@@ -52,6 +53,13 @@ impl TypedValueParser for SourceParser {
         };
         let text = value.to_str().ok_or_else(|| refuse("a source is text, and this is not UTF-8"))?;
         text.parse::<MasterSource>().map_err(|error| refuse(&error.to_string()))
+    }
+}
+
+/// Where this process gets keys, nobody is to find them in a core dump of it, nor by a debugger but root's.
+pub(crate) fn guard_keys() {
+    if !crypto::secret::undump_process() && cfg!(target_os = "linux") {
+        crate::output::remark("note: the system does not let core dumps be turned off: one of this process would hold keys");
     }
 }
 

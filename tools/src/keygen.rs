@@ -1,6 +1,7 @@
 //! `diatreme keygen`: a new master key in a file.
 
 use crate::failure::Failure;
+use crate::key_args::guard_keys;
 use crate::output;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    guard_keys();
     let path = args.file.display();
     match ::keys::generate_master_file(&args.file) {
         Ok(()) => output::print(|out| writeln!(out, "{path}: a new master key")),

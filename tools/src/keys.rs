@@ -1,6 +1,7 @@
 //! `diatreme keys`: what a key store holds, and its wrapping under another master key. No command shows a key.
 
 use crate::failure::Failure;
+use crate::key_args::guard_keys;
 use crate::output;
 use crate::report::Report;
 use crate::table::{Table, count, grouped};
@@ -59,6 +60,7 @@ struct StoreArgs {
 impl StoreArgs {
     fn open(&self) -> Result<KeyStore, Failure> {
         let master = parse_source("--master-key", &self.master_key)?;
+        guard_keys();
         Ok(KeyStore::open(&self.key_store, &KeyStore::engine_of(&self.key_store)?, &master)?)
     }
 }

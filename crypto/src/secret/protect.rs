@@ -1,5 +1,27 @@
 //! What the host can be told about memory with secrets in it.
 
+/// Keeps the whole process out of core dumps, and from being traced by others than root: for programs whose process is their own.
+/// A library does not decide that for its host. What it starts may be dumped again, but for the limit, which is inherited. Returns
+/// whether the host agreed.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn undump_process() -> bool {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is read from a value that lives until the call returns.
+    let unlimited = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) } != 0;
+    let no: libc::c_ulong = 0;
+    // SAFETY: sets and reads a flag of the process; no memory is given.
+    let dumpable = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, no) != 0 || libc::prctl(libc::PR_GET_DUMPABLE) != 0 };
+    !unlimited && !dumpable
+}
+
+/// Nothing is known about this host.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn undump_process() -> bool {
+    false
+}
+
 /// What the host agreed to.
 pub(super) struct Protected {
     /// Never swapped.
