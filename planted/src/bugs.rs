@@ -60,6 +60,8 @@ bugs! {
     CipherKeptOverSegments = "cipher-kept-over-segments", breaks "sealed as documented", found by "large";
     /// Whose a record is, and what it says of itself, is not authenticated with it.
     IdentityNotSealed = "identity-not-sealed", breaks "sealed as documented; swapped tenants", found by "calm";
+    /// A record in the clear is given where only sealed ones can be.
+    ClearTakenForSealed = "clear-taken-for-sealed", breaks "nobody writes without the key; forged", found by "rot";
     /// After its key was changed, a tenant's records are not sealed.
     ClearAfterRotation = "clear-after-rotation", breaks "nothing in the clear; another key", found by "calm";
     /// A stream is sealed with the key that it was first sealed with.

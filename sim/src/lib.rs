@@ -17,6 +17,7 @@ mod client;
 mod coverage;
 mod engine;
 pub mod exhaust;
+mod forge;
 mod keys;
 mod level;
 mod meanwhile;

@@ -1,6 +1,7 @@
 //! What happens to the disk while no engine is open: injuries at rest, copies put aside, put back, and written to.
 
 use crate::engine::{Engine, How};
+use crate::forge::forge;
 use crate::level::{Asked, Policy};
 use crate::model::Model;
 use crate::plan::{Action, End, Epoch, Expected, Meanwhile, Place, Step};
@@ -31,10 +32,12 @@ impl World<'_> {
             Meanwhile::SegmentsSwapped(pick) => {
                 if let (Some(one), Some(other)) = (self.segment(pick), self.segment(pick >> 32))
                     && one != other
+                    && self.disk.swap_files(&one, &other)
                 {
-                    let _there = self.disk.swap_files(&one, &other);
+                    self.since_swap = Some(0);
                 }
             }
+            Meanwhile::Forged(pick) => forge(&self.disk, pick),
             Meanwhile::Copied => {
                 let (image, model) = (self.disk.snapshot(Extent::Visible), self.model.clone());
                 self.copy = Some(Copy { image, model, spoilt: self.excused(), in_use: self.in_use });
@@ -110,6 +113,7 @@ impl World<'_> {
         let disk = std::mem::replace(&mut self.disk, clone);
         let ours = std::mem::replace(&mut self.model, model);
         let spoilt = std::mem::replace(&mut self.spoilt, spoilt);
+        let since_swap = self.since_swap.take();
         let generation = std::mem::take(&mut self.generation);
         self.machine += 1;
         let (in_use, closed) = (std::mem::replace(&mut self.in_use, in_use), std::mem::take(&mut self.closed));
@@ -129,12 +133,12 @@ impl World<'_> {
         self.trace.hush(true);
         self.epoch(&epoch, false);
         self.trace.hush(false);
+        self.look();
         for (sum, count) in self.coverage.faults.iter_mut().zip(self.disk.fired()) {
             *sum += count;
         }
         (self.disk, self.spoilt, self.generation, self.machine) = (disk, spoilt, generation, 1);
-        (self.in_use, self.closed) = (in_use, closed);
-        self.look();
+        (self.in_use, self.closed, self.since_swap) = (in_use, closed, since_swap);
         let Model { violations, .. } = std::mem::replace(&mut self.model, ours);
         self.model.violations.extend(violations);
         self.coverage.branch("a clone was written to");

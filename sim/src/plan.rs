@@ -80,8 +80,10 @@ pub enum Meanwhile {
     SegmentLost(u64),
     /// A copy of the manifest vanishes.
     ManifestCopyLost(u64),
-    /// Two segments change places.
+    /// Two segments change places, of one log or of two.
     SegmentsSwapped(u64),
+    /// A forger has two streams' sealed records change places, with all checksums mended.
+    Forged(u64),
     /// A copy of the directory is put aside.
     Copied,
     /// The copy that was put aside is put back, in place of what is there.
@@ -208,6 +210,11 @@ impl Plan {
             left -= steps;
             let mut epoch = draw_epoch(&mut rng, &options, shards, steps, number + 1 == options.epochs);
             draw_keys(&mut keyed, &options, &mut epoch.steps);
+            if number + 1 < options.epochs && keyed.chance(options.forgeries) {
+                // Alone: two injuries may hide each other's traces.
+                epoch.meanwhile.retain(|meanwhile| !meanwhile.is_injury());
+                epoch.meanwhile.push(Meanwhile::Forged(keyed.next_u64()));
+            }
             epochs.push(epoch);
         }
         Plan {
@@ -236,6 +243,19 @@ impl Plan {
     #[must_use]
     pub fn steps(&self) -> usize {
         self.epochs.iter().map(|epoch| epoch.steps.len()).sum()
+    }
+}
+
+impl Meanwhile {
+    fn is_injury(self) -> bool {
+        match self {
+            Meanwhile::BitRots(_)
+            | Meanwhile::SegmentLost(_)
+            | Meanwhile::ManifestCopyLost(_)
+            | Meanwhile::SegmentsSwapped(_)
+            | Meanwhile::Forged(_) => true,
+            Meanwhile::Copied | Meanwhile::OlderCopyPutBack | Meanwhile::CloneWritesTo => false,
+        }
     }
 }
 

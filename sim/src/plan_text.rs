@@ -67,6 +67,7 @@ impl Display for Meanwhile {
             Meanwhile::SegmentLost(_) => "a segment's file is lost",
             Meanwhile::ManifestCopyLost(_) => "a copy of the manifest is lost",
             Meanwhile::SegmentsSwapped(_) => "two segments change places",
+            Meanwhile::Forged(_) => "a forger has two streams' sealed records change places",
             Meanwhile::Copied => "a copy of the directory is put aside",
             Meanwhile::OlderCopyPutBack => "the copy is put back",
             Meanwhile::CloneWritesTo => "another process writes to the copy",

@@ -116,17 +116,18 @@ impl Scenario {
         let (openings, overtaken) = (OPENINGS.map(|(kind, _)| kind), OVERTAKEN.map(|(kind, _)| kind));
         let down = [FaultKind::TornAtSector, FaultKind::PowerCut, FaultKind::Kill, FaultKind::EntryLost];
         let copies = [FaultKind::OlderCopy, FaultKind::Clone];
+        let at_rest = [FaultKind::FilesSwapped, FaultKind::Forged];
         let parts: &[&[FaultKind]] = match self {
             Scenario::Calm => &[],
             Scenario::Crashes => &[&crashes],
             Scenario::Openings => &[&openings, &[FaultKind::EntryLost]],
             Scenario::Errors => &[&down, &errors],
-            Scenario::Rot => &[&down, &rot],
+            Scenario::Rot => &[&down, &rot, &at_rest],
             Scenario::Liar => &[&down, &[FaultKind::LyingFlush]],
             Scenario::Large => &[&down, &overtaken],
             Scenario::Shards | Scenario::Levels => &[&down],
             Scenario::Copies => &[&down, &copies],
-            Scenario::Everything => &[&crashes, &errors, &rot, &copies],
+            Scenario::Everything => &[&crashes, &errors, &rot, &at_rest, &copies],
         };
         FaultKind::ALL.into_iter().filter(|kind| parts.iter().any(|part| part.contains(kind))).collect()
     }
@@ -145,6 +146,7 @@ impl Scenario {
             crashes: true,
             reshard: 200_000,
             injuries: 0,
+            forgeries: 0,
             copies: 0,
             clock_jumps: 150_000,
             large: 2_000,
@@ -253,6 +255,8 @@ pub(crate) struct Options {
     pub(crate) reshard: u32,
     /// That the disk is injured between two openings.
     pub(crate) injuries: u32,
+    /// That a forger is at it between two openings, and no other injury is done.
+    pub(crate) forgeries: u32,
     /// That a copy is made, put back, or written to between two openings.
     pub(crate) copies: u32,
     /// That the wall clock jumps between two openings.
@@ -293,7 +297,7 @@ impl Options {
     /// copies of the manifest.
     fn rot(&mut self, rng: &mut Rng) {
         self.corruptions_max = 1 + u32::from(rng.chance(200_000));
-        self.injuries = 400_000;
+        (self.injuries, self.forgeries) = (400_000, 100_000);
         self.spread(rng, &ROT);
         let spared = ZoneSet::except(&[Zone::ManifestB]);
         for (kind, _) in ROT {

@@ -88,6 +88,8 @@ pub(crate) struct World<'a> {
     pub(crate) spoilt: bool,
     /// That is all that is wrong with it, and it was closed: everything in it is vouched for.
     pub(crate) fresh: bool,
+    /// Since two segments changed places: how often the directory was opened, or tried to be.
+    pub(crate) since_swap: Option<u32>,
     /// The run cannot go on, and that is as it should be.
     pub(crate) over: bool,
 }
@@ -139,6 +141,7 @@ impl<'a> World<'a> {
             in_use: false,
             spoilt: false,
             fresh: false,
+            since_swap: None,
             over: false,
         };
         world.script();
@@ -261,6 +264,7 @@ impl<'a> World<'a> {
                 self.disk.set_rates(FaultRates::none());
             }
             let before = self.disk.fired();
+            self.since_swap = self.since_swap.map(|openings| openings + 1);
             let how = How {
                 shards,
                 machine: self.machine,

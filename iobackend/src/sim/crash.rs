@@ -320,11 +320,26 @@ impl State {
         for inode in [first, second] {
             let Inode { name, visible, .. } = &self.inodes[inode];
             let (name, len) = (*name, visible.len);
-            self.faults.injure(FaultKind::MisdirectedWrite, name, 0..len, time, true);
+            self.faults.injure(FaultKind::FilesSwapped, name, 0..len, time, true);
         }
+        self.faults.count(FaultKind::FilesSwapped);
+        self.machine_event(EventKind::Struck, Some(FaultKind::FilesSwapped));
         let names = (self.inodes[first].name, self.inodes[second].name);
         self.inodes.swap(first, second);
         (self.inodes[first].name, self.inodes[second].name) = names;
+        true
+    }
+
+    /// Writes over stored bytes, durably, behind the engine's back.
+    pub(super) fn overwrite(&mut self, name: &str, at: u64, bytes: &[u8], kind: FaultKind) -> bool {
+        let end = at + bytes.len() as u64;
+        let Some(inode) = self.lookup(name).filter(|&inode| end <= self.inodes[inode].visible.len) else {
+            return false;
+        };
+        self.inodes[inode].overwrite(at, bytes);
+        self.faults.injure(kind, self.inodes[inode].name, at..end, self.now, true);
+        self.faults.count(kind);
+        self.machine_event(EventKind::Struck, Some(kind));
         true
     }
 

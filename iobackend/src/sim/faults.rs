@@ -80,6 +80,10 @@ kinds! {
     OlderCopy = "older-copy",
     /// A second machine has a copy of the directory ([`SimDisk::from_image`](super::SimDisk::from_image)).
     Clone = "clone",
+    /// Two files change places, while nobody uses them ([`SimDisk::swap_files`](super::SimDisk::swap_files)).
+    FilesSwapped = "files-swapped",
+    /// Bytes are changed by somebody who knows what they mean ([`SimDisk::overwrite`](super::SimDisk::overwrite)).
+    Forged = "forged",
 }
 
 impl fmt::Display for FaultKind {
@@ -106,6 +110,8 @@ impl FaultKind {
                 | Self::LatentSector
                 | Self::LyingFlush
                 | Self::FileLost
+                | Self::FilesSwapped
+                | Self::Forged
         )
     }
 
@@ -149,7 +155,7 @@ impl FaultKind {
             Self::LyingFlush => matches!(action, Action::Flush | Action::FlushDirectory) || write && durable,
             Self::PowerCut | Self::Kill | Self::FileLost | Self::EntryLost => true,
             Self::OpenError => action == Action::Open,
-            Self::OlderCopy | Self::Clone => false,
+            Self::OlderCopy | Self::Clone | Self::FilesSwapped | Self::Forged => false,
         }
     }
 }

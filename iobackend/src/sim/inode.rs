@@ -226,6 +226,17 @@ impl Inode {
         self.durable.flip(at, mask);
     }
 
+    /// Puts other bytes in the place of stored ones, on the medium and in the cache.
+    pub(super) fn overwrite(&mut self, at: u64, bytes: &[u8]) {
+        for (at, new) in (at..).zip(bytes) {
+            for content in [&mut self.visible, &mut self.durable] {
+                let mut old = [0];
+                content.read(at, &mut old);
+                content.flip(at, old[0] ^ new);
+            }
+        }
+    }
+
     pub(super) fn spoil(&mut self, sector: u64) {
         self.bad.insert(sector);
     }

@@ -44,6 +44,8 @@
 //! | duplicated write | survive | survive | survive | survive | |
 //! | entry lost (unflushed) | survive | survive | survive | survive | survive |
 //! | file lost | survive | detect, but a log's last segment | as header | as header | |
+//! | files swapped (while nobody uses them) | | detect, once | detect, once | detect, once | |
+//! | forged (checksums mended) | | | detect what was sealed | | |
 //! | lying flush | survive | beyond | beyond | beyond | beyond |
 //! | older copy, clone | beyond, but recognized by whoever holds something newer | | | | |
 //!
@@ -410,6 +412,13 @@ impl SimDisk {
             state.inodes[inode].truncate(len);
         }
         inode.is_some()
+    }
+
+    /// Puts other bytes in the place of stored ones, durably, as somebody does who has the disk; `kind` is what the injury is called.
+    /// False if there are none.
+    #[must_use]
+    pub fn overwrite(&self, name: &str, at: u64, bytes: &[u8], kind: FaultKind) -> bool {
+        self.state().overwrite(name, at, bytes, kind)
     }
 
     /// Takes a file away. False if there is none.
