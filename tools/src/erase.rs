@@ -236,14 +236,15 @@ impl<'a> Content<'a> {
 fn destroyed(keys: usize, old_master: &OldMaster, old: &str, new: Option<&str>) -> Vec<String> {
     let keys = match keys {
         0 => "no data key: that was done before".into(),
-        keys => format!(
-            "{}: in the key store, and in memory with all that was made of them",
+        1 => "1 data key: in the key store, and in memory with the ciphers made from it".into(),
+        _ => format!(
+            "{}: in the key store, and in memory with the ciphers made from them",
             count(keys as u64, "data key")
         ),
     };
     let master = match (old_master, new) {
-        (OldMaster::Destroyed, None) => Some(format!("the master key that was in {old}, where a new one is now")),
-        (OldMaster::Destroyed, Some(_)) => Some(format!("the master key that was in {old}: overwritten, and removed")),
+        (OldMaster::Destroyed, None) => Some(format!("the old master key in {old}: a new one takes its place")),
+        (OldMaster::Destroyed, Some(_)) => Some(format!("the old master key in {old}: overwritten, and removed")),
         _ => None,
     };
     [keys].into_iter().chain(master).collect()

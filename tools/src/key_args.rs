@@ -59,7 +59,9 @@ impl TypedValueParser for SourceParser {
 /// Where this process gets keys, nobody is to find them in a core dump of it, nor by a debugger but root's.
 pub(crate) fn guard_keys() {
     if !crypto::secret::undump_process() && cfg!(target_os = "linux") {
-        crate::output::remark("note: the system does not let core dumps be turned off: one of this process would hold keys");
+        crate::output::remark(
+            "note: the system does not let core dumps be turned off: one of this process would hold keys",
+        );
     }
 }
 

@@ -29,7 +29,7 @@ struct Entry {
 }
 
 /// A tenant, or a stream of it, as the catalog names it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Named<'a> {
     pub(crate) id: u64,
     /// None if the record of its creation is lost.

@@ -17,7 +17,7 @@ const EXAMPLE: &str = "Example:
   diatreme tenant create --data-dir data --tenant acme --master-key file:/etc/diatreme/master.key
   diatreme tenant list --data-dir data
   diatreme tenant rotate-key --data-dir data --tenant acme --master-key file:/etc/diatreme/master.key
-  diatreme tenant erase --data-dir data --tenant acme --master-key file:/etc/diatreme/master.key --yes";
+  diatreme tenant erase --data-dir data --tenant acme --master-key file:/etc/diatreme/master.key";
 
 /// Makes and lists tenants, gives one another key, and erases one.
 #[derive(clap::Args, Debug)]
@@ -105,7 +105,8 @@ fn rotate_key(args: &RotateKeyArgs) -> Result<(), Failure> {
 /// Destroys all data keys of a tenant, those of its streams too: nobody can read its records any more.
 #[derive(clap::Args, Debug)]
 #[command(after_help = format!("Example:
-  diatreme tenant erase --data-dir data --tenant acme --master-key file:/etc/diatreme/master.key --yes
+  diatreme tenant erase --data-dir data --tenant acme \\
+      --master-key file:/etc/diatreme/master.key --yes
 
 {}", erase::NOTES))]
 struct EraseTenantArgs {
