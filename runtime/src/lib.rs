@@ -59,6 +59,8 @@ struct Readme;
 
 /// The choice of an I/O backend, what was chosen, and why it refuses.
 pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
+/// Keeps the whole process out of core dumps: its host's decision, and no engine's.
+pub use crypto::secret::undump_process;
 /// How a tenant's or a stream's records are kept.
 pub use kernel::Encryption;
 /// What answers promise.
