@@ -118,6 +118,24 @@ pub fn workloads() -> Vec<Workload> {
             ],
         ),
         workload(
+            "keys change, and data is erased",
+            vec![
+                (
+                    1,
+                    with(&[
+                        append(1, 1, 30),
+                        append(1, 1, 30),
+                        Action::ChangeKey(0),
+                        append(0, 1, 40),
+                        Action::EraseStream(Place { tenant: 0, stream: 1 }),
+                        append(0, 1, 40),
+                    ]),
+                    End::Kill,
+                ),
+                (2, vec![append(0, 1, 30), read, Action::Erase(0), append(0, 1, 30), other, other, other], End::Close),
+            ],
+        ),
+        workload(
             "another number of shards",
             vec![
                 (2, with(&[other, other, other]), End::Close),

@@ -525,6 +525,10 @@ impl Model {
     pub(crate) fn lose_streams(&mut self, tenant: u8, stream: Option<u32>) {
         let lost = |id: u32| stream.is_none_or(|stream| stream == id);
         self.tenant(tenant).streams.retain(|id, _| !lost(*id));
+        if stream.is_none() {
+            // Its keys were named by the same records; another tenant of the name may be made without one.
+            self.tenant(tenant).secrecy = Secrecy::default();
+        }
         for append in self.appends.iter_mut().filter(|append| append.tenant == tenant && lost(append.stream)) {
             // What damage took, it may give back.
             append.fate = Fate::Open;

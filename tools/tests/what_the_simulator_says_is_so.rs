@@ -161,8 +161,9 @@ fn the_picture_is_whole_and_needs_nothing_else() {
 fn a_plan_from_a_file_is_replayed() {
     let place = Place::new();
     let (path, trace) = (place.path("plan.json"), place.path("trace.txt"));
-    let plan = r#"{"format": "diatreme-sim-plan", "version": 1, "plan": {
+    let plan = r#"{"format": "diatreme-sim-plan", "version": 2, "plan": {
         "seed": 7, "scenario": "crashes", "clients": 1, "window": 1, "policy": "every-batch", "corruptions_max": 0,
+        "clear": [1], "own_keys": [],
         "rates": {"write-error": {"per_million": 1, "spared": ["directory"]}},
         "scripts": [{"at": 30, "fault": "power-cut"}],
         "epochs": [{"shards": 1, "clock_jump_ns": 0, "crash": null, "end": "close", "meanwhile": ["copied"], "steps": [
@@ -195,5 +196,5 @@ fn a_file_that_is_no_plan_is_told() {
     refused("[1, 2]", &["plan.json: no plan: "]);
     refused(r#"{"format": "diatreme-bench", "version": 1, "plan": {}}"#, &["its format is \"diatreme-bench\""]);
     refused(r#"{"format": "diatreme-sim-plan", "version": 99, "plan": {}}"#, &["version 99", "version that wrote it"]);
-    refused(r#"{"format": "diatreme-sim-plan", "version": 1, "plan": {}}"#, &["missing field `seed`"]);
+    refused(r#"{"format": "diatreme-sim-plan", "version": 2, "plan": {}}"#, &["missing field `seed`"]);
 }
