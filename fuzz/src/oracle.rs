@@ -239,7 +239,15 @@ impl Reader {
 
     fn read(&mut self, index: u32, from: u64) -> Result<Vec<Written>, ReadError> {
         let (records_max, bytes_max, record_overhead) = (1_000, 1 << 20, 16);
-        self.log.read(ReadRequest { ticket: from, index, from, records_max, bytes_max, record_overhead, sealed_from: u64::MAX });
+        self.log.read(ReadRequest {
+            ticket: from,
+            index,
+            from,
+            records_max,
+            bytes_max,
+            record_overhead,
+            sealed_from: u64::MAX,
+        });
         loop {
             if let Some(ready) = self.log.ready_read() {
                 let (place, size) = (ready.place, ready.size().map_err(Clone::clone));

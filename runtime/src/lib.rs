@@ -57,10 +57,10 @@ pub use notary::{Accepted, Pinned, PinnedError};
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// The choice of an I/O backend, what was chosen, and why it refuses.
-pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
 /// Keeps the whole process out of core dumps: its host's decision, and no engine's.
 pub use crypto::secret::undump_process;
+/// The choice of an I/O backend, what was chosen, and why it refuses.
+pub use iobackend::{BackendInfo, BackendKind, DurableWrite, IoError, Mode, OpenError as BackendError};
 /// How a tenant's or a stream's records are kept.
 pub use kernel::Encryption;
 /// What answers promise.

@@ -156,7 +156,7 @@ fn run(notary: &mut Notary<Backend>, asked: &mpsc::Receiver<Ask>, report: &Mutex
         match asked.recv_timeout(rest) {
             Ok(Ask::Finish) => {
                 let last = notary.finish(clock.now());
-                return last.map(|step| take(report, step));
+                return last.map(|step| take(report, &step));
             }
             // The engine was dropped in a panic: nothing says where the logs end.
             Err(mpsc::RecvTimeoutError::Disconnected) => return notary.save(),
@@ -167,7 +167,7 @@ fn run(notary: &mut Notary<Backend>, asked: &mpsc::Receiver<Ask>, report: &Mutex
             Ok(step) => {
                 let more = step.more;
                 report.lock().failure = None;
-                take(report, step);
+                take(report, &step);
                 if more { Duration::ZERO } else { REST }
             }
             Err(error) => {
@@ -203,7 +203,7 @@ fn signed(notary: &mut Notary<Backend>, tenant: TenantId, clock: Clock) -> Resul
     Ok(SignedCheckpoint { note: notary.checkpoint_on_file(tenant.0)?, key })
 }
 
-fn take(report: &Mutex<NotaryReport>, step: Step) {
+fn take(report: &Mutex<NotaryReport>, step: &Step) {
     let mut report = report.lock();
     report.bytes += step.bytes;
     report.signed += step.signed.len() as u64;
