@@ -395,6 +395,43 @@ fn rot_can_be_asked_for() {
     assert_eq!(rig.disk.injuries().len(), 2);
 }
 
+#[test]
+fn what_is_forged_or_swapped_at_rest_is_durable_and_told() {
+    let mut rig = Rig::with_file(1, "one", 1);
+    assert!(rig.disk.overwrite("one", 4090, b"forged", FaultKind::Forged));
+    assert!(!rig.disk.overwrite("one", 4091, b"forged", FaultKind::Forged));
+    rig.disk.put("two", &[2; BLOCK]).unwrap();
+    assert!(rig.disk.swap_files("one", "two") && !rig.disk.swap_files("one", "three"));
+    rig.disk.power_cut();
+    rig.reconnect();
+    assert_eq!((&rig.block("two", 0)[4090..], rig.block("one", 0)[0]), (&b"forged"[..], 2));
+    let injuries: Vec<_> = rig.disk.injuries().iter().map(|injury| (injury.kind, injury.file.to_string())).collect();
+    let told = |kind, file: &str| (kind, file.to_owned());
+    let swapped = FaultKind::FilesSwapped;
+    assert_eq!(injuries, [told(FaultKind::Forged, "one"), told(swapped, "one"), told(swapped, "two")]);
+    assert_eq!((rig.disk.fired_of(FaultKind::Forged), rig.disk.fired_of(swapped)), (1, 1));
+}
+
+/// What is handed to a segment may be on the medium, also if the write fails: it is kept as it was handed over.
+#[test]
+fn writes_to_segments_are_kept_for_whoever_asks() {
+    let mut rig = Rig::with_file(1, "00000001.seg", 4);
+    rig.write(0, 1, 7, true).unwrap();
+    assert!(rig.disk.take_written().is_empty(), "nobody asked");
+    rig.disk.keep_written();
+    rig.disk.script(Script { at: 0, fault: FaultKind::WriteError });
+    assert!(rig.write(1, 2, 8, true).is_err());
+    rig.write(3, 1, 0, true).unwrap();
+    let [written] = &rig.disk.take_written()[..] else { panic!("one that is not of zeros") };
+    assert_eq!(
+        (written.file.as_str(), written.at, &written.bytes[..]),
+        ("00000001.seg", BLOCK as u64, &[8; 2 * BLOCK][..])
+    );
+    rig.open("manifest.a", OpenMode::CreateNew).unwrap();
+    rig.write(0, 1, 9, true).unwrap();
+    assert!(rig.disk.take_written().is_empty());
+}
+
 /// The log's rule, seen from the disk: a sector with data is not written again.
 #[test]
 fn a_write_over_what_a_segment_holds_is_a_violation() {

@@ -232,11 +232,11 @@ impl Registry {
         (ciphertext, tag, associated).hash(&mut digest);
         let sealed = Sealed { digest: digest.finish(), place: *place };
         self.sealed += 1;
+        let nonce = Nonce { key, salt, sequence: place.sequence, at: place.at };
+        once(&mut self.nonces, nonce, sealed, "the same key and nonce")?;
         if let Some(known) = payload::known(ciphertext) {
             once(&mut self.streams, known, sealed, "the same key stream")?;
         }
-        let nonce = Nonce { key, salt, sequence: place.sequence, at: place.at };
-        once(&mut self.nonces, nonce, sealed, "the same key and nonce")?;
         if self.undocumented.is_none() && !self.opens(nonce, &associated, ciphertext, tag, keys) {
             self.undocumented = Some(format!("a record does not open as docs/format.md says, at {place}"));
         }
@@ -264,4 +264,125 @@ fn once<K: Ord>(seen: &mut BTreeMap<K, Sealed>, key: K, sealed: Sealed, what: &s
         return Ok(());
     }
     Err(format!("two records are sealed under {what}: at {}, and at {}", first.place, sealed.place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::Identity;
+    use iobackend::FileName;
+    use log::format::frame::{ENTRY_BYTES, RecordHeader};
+    use log::format::{BLOCK_BYTES, crc};
+
+    const TENANT: u64 = 7;
+    const SALT: [u8; 32] = [5; 32];
+    const ID: SegmentId = SegmentId { log: 0, number: 1 };
+
+    fn written(at: u64, bytes: Vec<u8>) -> Written {
+        Written { file: FileName::new("shard-0000/00000001.seg").unwrap(), at, bytes }
+    }
+
+    fn segment() -> Written {
+        let mut block = vec![0; BLOCK_BYTES];
+        let (engine, incarnation, base) = ([0; 16], [1; 16], log::format::segment::Base::default());
+        let capacity = 1 << 20;
+        SegmentHeader { id: ID, engine, incarnation, salt: SALT, capacity, created_at: 0, base }.encode(&mut block);
+        written(0, block)
+    }
+
+    /// A frame with one record of append `append`, sealed with a key made of this salt; in the clear without one.
+    fn frame(sequence: u64, append: u32, salt: Option<[u8; 32]>, keys: &Keys) -> Written {
+        let mut frame = vec![0; BLOCK_BYTES];
+        let mut sealed = [0; 40];
+        payload::write(Identity { append, index: 0 }, &mut sealed);
+        let (flags, key_id) = if salt.is_some() { (1, 1) } else { (0, 0) };
+        let fixed = RecordHeader {
+            slot: 0,
+            kind: RecordKind::Data as u8,
+            flags,
+            payload_bytes: 40,
+            offset: append.into(),
+            position: 9,
+            timestamp: 1,
+            key_id,
+        };
+        let mut header = [0; RECORD_HEADER_BYTES];
+        fixed.encode(&mut header);
+        let mut tag = Vec::new();
+        if let Some(salt) = salt {
+            let associated = associated_data(TENANT, 1, header[2..].first_chunk().unwrap());
+            let cipher = SegmentKey::derive(&keys.key((TENANT, 1)), &salt, TENANT, 1);
+            tag = cipher.seal(sequence, HEADER_BYTES as u32, &associated, &mut sealed).to_vec();
+        }
+        let records_bytes = record_bytes(sealed.len() + tag.len());
+        let record: Vec<u8> = [&header[..], &sealed, &tag].concat();
+        frame[HEADER_BYTES..][..record.len()].copy_from_slice(&record);
+        let table_at = HEADER_BYTES + records_bytes;
+        frame[table_at..][..8].copy_from_slice(&TENANT.to_le_bytes());
+        frame[table_at + 8..][..4].copy_from_slice(&1u32.to_le_bytes());
+        let header = FrameHeader {
+            mark: false,
+            log: ID.log,
+            entries: 1,
+            segment: ID.number,
+            incarnation: [1; 16],
+            sequence,
+            durable_mark: 0,
+            position: BLOCK_BYTES as u64,
+            length: BLOCK_BYTES as u32,
+            records_bytes: records_bytes as u32,
+            records: 1,
+            previous_crc: 0,
+            sealed_at: 0,
+            table_crc: crc(&frame[table_at..table_at + ENTRY_BYTES]),
+            body_crc: crc(&frame[HEADER_BYTES..]),
+        };
+        header.encode(&mut frame);
+        written(BLOCK_BYTES as u64, frame)
+    }
+
+    /// A registry that saw the segment's header, of a tenant with a key.
+    fn registry() -> (Registry, Keys) {
+        let (mut registry, mut keys) = (Registry::default(), Keys::new(1));
+        assert_eq!(keys.draw(TENANT, 0).key_id, 1);
+        registry.newest.insert((TENANT, 0), 1);
+        registry.written(&segment(), &keys).unwrap();
+        (registry, keys)
+    }
+
+    #[test]
+    fn another_record_under_a_nonce_is_refused_and_the_same_one_is_not() {
+        let (mut registry, keys) = registry();
+        let first = frame(3, 1, Some(SALT), &keys);
+        registry.written(&first, &keys).unwrap();
+        registry.written(&first, &keys).unwrap();
+        registry.written(&frame(4, 2, Some(SALT), &keys), &keys).unwrap();
+        let twice = registry.written(&frame(3, 2, Some(SALT), &keys), &keys).unwrap_err();
+        assert!(
+            twice.starts_with("two records are sealed under the same key and nonce: at byte 128 of frame 3"),
+            "{twice}"
+        );
+        assert_eq!((registry.finish(), registry.sealed), (None, 4));
+    }
+
+    #[test]
+    fn what_is_not_sealed_as_documented_is_told() {
+        let (mut registry, keys) = registry();
+        registry.written(&frame(3, 1, Some([6; 32]), &keys), &keys).unwrap();
+        assert!(registry.finish().unwrap().starts_with("a record does not open as docs/format.md says"));
+        let clear = registry.written(&frame(4, 2, None, &keys), &keys).unwrap_err();
+        assert!(clear.contains("sealed with key 0, and key 1 is the newest"), "{clear}");
+    }
+
+    #[test]
+    fn a_payload_in_the_clear_and_a_destroyed_key_are_told() {
+        let (mut registry, mut keys) = registry();
+        let mut footer = vec![0; BLOCK_BYTES];
+        payload::write(Identity { append: 1, index: 0 }, &mut footer[100..140]);
+        let found = registry.written(&written(8192, footer), &keys).unwrap_err();
+        assert_eq!(found, "a payload lies in the clear at byte 8302 of shard-0000/00000001.seg");
+        let sealed = frame(5, 3, Some(SALT), &keys);
+        keys.destroy(TENANT, None);
+        assert!(registry.written(&sealed, &keys).unwrap_err().contains("which is destroyed"));
+    }
 }
