@@ -1,15 +1,15 @@
 //! What can be asked of a kernel without a command: for the shard's own tables, for reports, and
 //! to compare two states.
 
-use sha2::{Digest, Sha256};
+use blake3::Hasher;
 
 use crate::durability::Durability;
 use crate::ids::{StreamId, StreamSlot, TenantId};
 use crate::kernel::Kernel;
 use crate::tables::Closed;
 
-/// What the state hash begins with.
-const STATE_DOMAIN: &[u8] = b"diatreme/kernel/state/v1\0";
+/// What the state hash is for: no other use of BLAKE3 gives the same hash.
+const STATE_DOMAIN: &str = "diatreme kernel state v1";
 
 /// A stream, as the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,39 +95,39 @@ impl Kernel {
         self.tables.freeze(slot);
     }
 
-    /// The SHA-256 of everything that the log determines: the same log gives the same hash, in
-    /// whichever order of streams it was replayed.
+    /// The BLAKE3 of everything that the log determines: the same log gives the same hash, in
+    /// whichever order of streams it was replayed. It is compared within one build, and is in no file and no proof.
     ///
     /// Slots are left out, which depend on that order, and so is damage, which is what an opening
     /// found and not what a record said.
     #[must_use]
     pub fn state_hash(&self) -> [u8; 32] {
-        let mut hash = Sha256::new_with_prefix(STATE_DOMAIN);
+        let mut hash = Hasher::new_derive_key(STATE_DOMAIN);
         for tenant in self.tables.tenants_after(None) {
-            hash.update(tenant.id.0.to_le_bytes());
+            hash.update(&tenant.id.0.to_le_bytes());
             hash_name(&mut hash, tenant.name.as_deref());
-            hash.update([u8::from(tenant.deleted), u8::from(tenant.erased)]);
-            hash.update((tenant.keys.len() as u64).to_le_bytes());
+            hash.update(&[u8::from(tenant.deleted), u8::from(tenant.erased)]);
+            hash.update(&(tenant.keys.len() as u64).to_le_bytes());
             for (key_id, key) in &tenant.keys {
-                hash.update(key_id.to_le_bytes());
-                hash.update(key.stream.0.to_le_bytes());
-                hash.update(key.commitment);
+                hash.update(&key_id.to_le_bytes());
+                hash.update(&key.stream.0.to_le_bytes());
+                hash.update(&key.commitment);
             }
             // A tenant without a policy of its own has the opening's, which no record says.
-            hash.update(tenant.policy.map_or([0; Durability::BYTES], Durability::encode));
-            hash.update(tenant.position_next.to_le_bytes());
-            hash.update(tenant.timestamp.to_le_bytes());
+            hash.update(&tenant.policy.map_or([0; Durability::BYTES], Durability::encode));
+            hash.update(&tenant.position_next.to_le_bytes());
+            hash.update(&tenant.timestamp.to_le_bytes());
             // How many streams follow: it keeps the next tenant apart from a further stream.
-            hash.update((tenant.streams.len() as u64).to_le_bytes());
+            hash.update(&(tenant.streams.len() as u64).to_le_bytes());
             for &slot in tenant.streams.values() {
                 let stream = self.stream(slot);
-                hash.update(stream.stream.0.to_le_bytes());
+                hash.update(&stream.stream.0.to_le_bytes());
                 hash_name(&mut hash, stream.name);
                 let erased = self.tables.stream(slot).closed.has(Closed::ERASED);
-                hash.update([u8::from(stream.deleted), u8::from(erased)]);
-                hash.update(stream.next.to_le_bytes());
-                hash.update(stream.position.to_le_bytes());
-                hash.update(stream.timestamp.to_le_bytes());
+                hash.update(&[u8::from(stream.deleted), u8::from(erased)]);
+                hash.update(&stream.next.to_le_bytes());
+                hash.update(&stream.position.to_le_bytes());
+                hash.update(&stream.timestamp.to_le_bytes());
             }
         }
         hash.finalize().into()
@@ -135,10 +135,10 @@ impl Kernel {
 }
 
 /// Length and bytes of a name; none counts as empty, which no name is.
-fn hash_name(hash: &mut Sha256, name: Option<&str>) {
+fn hash_name(hash: &mut Hasher, name: Option<&str>) {
     let name = name.unwrap_or_default();
-    hash.update((name.len() as u64).to_le_bytes());
-    hash.update(name);
+    hash.update(&(name.len() as u64).to_le_bytes());
+    hash.update(name.as_bytes());
 }
 
 #[cfg(test)]
