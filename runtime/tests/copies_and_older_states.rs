@@ -4,24 +4,10 @@
 mod harness;
 
 use diatreme::{CallError, Client, Engine, Failure, OpenError, StreamRef};
-use harness::{builder, check, fill, in_memory, open, payload};
+use harness::{builder, check, copy, fill, in_memory, open, payload};
 use iobackend::{Arena, BackendConfig, Mode};
 use std::fs;
-use std::path::Path;
 use tempfile::TempDir;
-
-/// Copies files and directories, over those that are there.
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 fn copy_of(root: &TempDir) -> TempDir {
     let other = in_memory();

@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod harness;
 #[path = "harness/traces.rs"]
 mod traces;
 
@@ -13,10 +14,11 @@ use diatreme::{
     CallError, Client, Cores, Engine, Failure, KeyError, MasterSource, NewMaster, OldMaster, OpenError, Outcome,
     Record, Refusal, StreamRef, TenantId, generate_master_file,
 };
+use harness::copy;
 use iobackend::{Arena, BackendConfig, Mode};
 use keys::KeyStore;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use traces::{Trace, flipped, in_files, in_memory, unflipped, wipe};
 
 /// What payloads are called where they are found.
@@ -96,19 +98,6 @@ impl Site {
         };
         let verified = log::verify(open, 2, |_, _| {}).unwrap();
         assert!(verified.damage.is_empty() && verified.records > 0, "{:?}", verified.damage);
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 

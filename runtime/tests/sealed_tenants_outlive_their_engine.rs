@@ -1,10 +1,13 @@
 //! Tenants with keys: read back after every opening, by nobody without the key store, and by nobody at all once erased.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod harness;
+
 use diatreme::{
     CallError, Cores, Encryption, Engine, EraseError, Failure, KeyError, MasterSource, NewMaster, OldMaster, OpenError,
     Refusal, generate_master_file,
 };
+use harness::copy;
 use std::path::Path;
 
 /// A data directory, its key store beside it, and the file of the master key.
@@ -28,19 +31,6 @@ impl Site {
 
     fn open(&self, shards: u16) -> Engine {
         self.builder(shards).keys(self.root.path().join("keys"), self.master.clone()).open().unwrap()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 

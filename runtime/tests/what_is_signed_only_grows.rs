@@ -1,10 +1,13 @@
 //! An engine's checkpoints: signed beside the load and at its end, each extending the one before, and never over another history.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod harness;
+
 use diatreme::{
     Accepted, Checkpoints, Cores, Engine, MasterSource, Pinned, PinnedError, ProofError, SignedCheckpoint, Verifier,
     generate_master_file,
 };
+use harness::copy;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,19 +19,6 @@ fn open(root: &Path) -> Engine {
     let engine = Engine::builder(root.join("data")).shards(2).cores(Cores::Unpinned).segment_bytes(4 << 20);
     let often = Checkpoints { interval: Duration::from_millis(1), records: 1 };
     engine.keys(root.join("keys"), MasterSource::File(master)).checkpoints(often).open().unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// A checkpoint of so many records, as soon as there is one.

@@ -4,7 +4,7 @@
 mod harness;
 
 use diatreme::{CallError, Cores, DurableWrite, Engine, Failure, OpenError, Refusal};
-use harness::{builder, check, fill, in_memory, modes, on_disk, open, payload};
+use harness::{builder, check, copy, fill, in_memory, modes, on_disk, open, payload};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -289,16 +289,4 @@ fn damage_in_an_unsealed_segment_is_told_when_the_directory_is_opened() {
     assert_eq!(client.append(&bolt, b"after the damage").unwrap().first, 10);
     assert_eq!(client.read(&bolt, 10, 1).unwrap()[0].payload, b"after the damage");
     engine.close().unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

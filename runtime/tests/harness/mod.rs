@@ -17,6 +17,19 @@ pub fn in_memory() -> TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { on_disk() }
 }
 
+/// Copies files and directories, over those that are there.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 /// Small segments, anywhere: the tests share few cores with others.
 pub fn builder(root: &Path, shards: u16) -> Builder {
     Engine::builder(root).unencrypted().shards(shards).cores(Cores::Unpinned).segment_bytes(4 << 20)
