@@ -87,6 +87,11 @@ impl Keys {
         self.entries.get(&name).is_none_or(|entry| entry.destroyed)
     }
 
+    /// Whose own a key is, as far as the store was told: the tenant's if 0. `None` without the key.
+    pub(crate) fn stream_of(&self, name: KeyName) -> Option<u32> {
+        self.entries.get(&name).map(|entry| entry.stream)
+    }
+
     /// The highest number that was drawn in a tenant; 0 if none was.
     pub(crate) fn last(&self, tenant: u64) -> u32 {
         self.entries.range((tenant, 0)..=(tenant, u32::MAX)).next_back().map_or(0, |((_, key_id), _)| *key_id)

@@ -102,7 +102,14 @@ impl World<'_> {
     /// What a list says of how a tenant or a stream is kept, against what is known.
     fn settle_secrecy(&mut self, engine: &Engine, tenant: u8, stream: Option<u32>, found: Encryption) {
         let sealed = stream.is_some() || self.model.is_sealed(tenant);
-        let drawn = self.keys.last(self.model.tenant(tenant).id.0);
+        let id = self.model.tenant(tenant).id.0;
+        let drawn = self.keys.last(id);
+        // Without the record of its creation a stream is taken for one that is kept as its tenant is.
+        let own = |key_id| self.keys.stream_of((id, key_id)) == Some(stream.unwrap_or(0));
+        let found = match found {
+            Encryption::Aes256Gcm { key_id } if key_id <= drawn && !own(key_id) => Encryption::None,
+            found => found,
+        };
         let Some(secrecy) = self.model.secrecy(tenant, stream) else { return };
         let before = *secrecy;
         if let Some(since) = secrecy.settle(found, sealed) {
