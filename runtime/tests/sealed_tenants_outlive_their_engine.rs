@@ -228,3 +228,37 @@ fn who_looks_for_what_is_there_draws_no_key() {
     let store = keys::KeyStore::open(&path, &keys::KeyStore::engine_of(&path).unwrap(), &site.master).unwrap();
     assert_eq!(store.keys().len(), 2 + 1, "the tenant's, the stream's, and the one that waits for the next stream");
 }
+
+/// The log says first that something is erased, then the key store destroys its keys. Stopped in between, nothing is served, the next
+/// opening tells of it, and the same call goes on from there.
+#[test]
+fn an_erasure_that_was_interrupted_is_repeated() {
+    let site = Site::new();
+    let engine = site.open(1);
+    let mut client = engine.client();
+    let own = {
+        client.create_tenant("tenant").unwrap();
+        client.create_erasable_stream("tenant", "own").unwrap()
+    };
+    client.append(&own, b"before").unwrap();
+    let (keys, before) = (site.root.path().join("keys"), site.root.path().join("before"));
+    copy(&keys, &before);
+    client.erase_stream("tenant", "own", NewMaster::KeepMaster).unwrap();
+    drop(client);
+    engine.close().unwrap();
+    // As if it had been stopped before the store was written.
+    std::fs::remove_dir_all(&keys).unwrap();
+    copy(&before, &keys);
+
+    let engine = site.open(2);
+    assert_eq!(engine.report().keys.unfinished, [(own.tenant(), 2)]);
+    let mut client = engine.client();
+    assert_eq!(refused(&client.read(&own, 0, 1).unwrap_err()), Some(Refusal::Erased));
+    let erased = client.erase_stream("tenant", "own", NewMaster::InPlace).unwrap();
+    assert_eq!((erased.keys, erased.old_master), (1, OldMaster::Destroyed));
+    drop(client);
+    engine.close().unwrap();
+    let engine = site.open(1);
+    assert!(engine.report().keys.unfinished.is_empty());
+    engine.close().unwrap();
+}
