@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 const EXAMPLE: &str = "Example:
-  diatreme ingest --data-dir data --tenant acme --stream audit samples/audit.jsonl
+  diatreme ingest --data-dir data --tenant acme --stream audit --master-key file:master.key samples/audit.jsonl
 
 A record is a line without its newline. All other bytes are kept, `\\r` included, and need not be
 text. An empty line is an empty record, and a last line without a newline is a record like others.

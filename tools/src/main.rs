@@ -52,9 +52,10 @@ struct Cli {
 
 const EXAMPLE: &str = "Example:
   diatreme demo
-  diatreme ingest --data-dir data --tenant acme --stream audit samples/audit.jsonl
+  diatreme keygen master.key
+  diatreme ingest --data-dir data --tenant acme --stream audit --master-key file:master.key samples/audit.jsonl
   diatreme verify --data-dir data
-  diatreme read --data-dir data --tenant acme --stream audit --from 10 --count 5
+  diatreme read --data-dir data --tenant acme --stream audit --from 10 --count 5 --master-key file:master.key
 
 Exit codes: 0 done; 1 it did not work, or damage was found; 2 it was called wrongly.";
 

@@ -28,7 +28,7 @@ const OUTPUT_BYTES: usize = 256 << 10;
 const NAMES_SHOWN: usize = 8;
 
 const EXAMPLE: &str = "Example:
-  diatreme read --data-dir data --tenant acme --stream audit --from 10 --count 5
+  diatreme read --data-dir data --tenant acme --stream audit --from 10 --count 5 --master-key file:master.key
 
 As lines, each record is followed by a newline: what `diatreme ingest` took comes back byte for
 byte. As JSON, each is an object with offset, position, timestamp (nanoseconds since 1970) and

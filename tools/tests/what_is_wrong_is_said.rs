@@ -225,10 +225,11 @@ fn a_report_that_is_never_written_leaves_no_empty_file() {
 fn every_help_has_an_example() {
     let ended = run(["--help"], b"").succeeds();
     assert!(ended.text().contains("Example:\n  diatreme demo\n"), "{}", ended.text());
-    for name in ["ingest", "read", "verify", "inspect", "bench", "demo"] {
+    for name in ["ingest", "read", "verify", "inspect", "bench", "demo", "keygen", "checkpoint", "tenant"] {
         assert!(ended.text().contains(&format!("\n  {name} ")), "{}", ended.text());
         let ended = run([name, "--help"], b"").succeeds();
-        assert!(ended.text().contains(&format!("Example:\n  diatreme {name} ")), "{}", ended.text());
+        let examples = ["Example", "Examples"].map(|title| format!("{title}:\n  diatreme {name} "));
+        assert!(examples.iter().any(|example| ended.text().contains(example)), "{}", ended.text());
     }
     assert!(run(["--version"], b"").succeeds().text().starts_with("diatreme "));
 }
