@@ -133,7 +133,7 @@ fn replace(header: &FrameHeader, frame: &mut [u8], slot: usize) {
         record[RECORD_FLAGS] = 0;
         record[RECORD_PAYLOAD_BYTES].copy_from_slice(&((len - RECORD_PAYLOAD) as u32).to_le_bytes());
         record[RECORD_KEY].fill(0);
-        payload::write(Identity { append: 0, index }, &mut record[RECORD_PAYLOAD..]);
+        payload::write(Identity { append: payload::FORGED, index }, &mut record[RECORD_PAYLOAD..]);
     }
 }
 

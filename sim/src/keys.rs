@@ -112,6 +112,12 @@ impl Keys {
         Ok(!view.erased && !self.is_destroyed(name))
     }
 
+    /// Whether records may be taken for such as need not be sealed: a key of the tenant is named by no catalog, and where damage took
+    /// that record, nothing tells that there was a key.
+    pub(crate) fn has_unnamed(&self, tenant: u64) -> bool {
+        self.spare.range((tenant, 0)..=(tenant, u32::MAX)).next().is_some()
+    }
+
     /// Notes what the catalogs of an opening name: all else is spare.
     pub(crate) fn opened(&mut self, named: &[KeyView]) {
         self.doomed.clear();

@@ -8,6 +8,9 @@ pub const PAYLOAD_MIN: usize = 16;
 /// What no ciphertext and no header has but by a chance of one in 2^48.
 const MARKER: [u8; 6] = [0xD1, 0xA7, 0x2E, 0xB9, 0x5C, 0x83];
 
+/// The append of records that a forger made up.
+pub(crate) const FORGED: u32 = u32::MAX;
+
 /// What a ciphertext tells of the key stream it was made with, by the bytes of its payload that are known: length and marker.
 pub(crate) type Known = [u8; 10];
 
@@ -55,6 +58,11 @@ pub(crate) fn known(ciphertext: &[u8]) -> Option<Known> {
     known[4..].copy_from_slice(&MARKER);
     known.iter_mut().zip(&head[6..]).for_each(|(known, sealed)| *known ^= sealed);
     Some(known)
+}
+
+/// Whether a forger made the record up.
+pub(crate) fn is_forged(payload: &[u8]) -> bool {
+    read(payload).is_some_and(|identity| identity.append == FORGED)
 }
 
 /// Where payloads lie in the clear in some bytes: each by its marker.

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::level::Asked;
 use crate::memory;
 use crate::model::{Life, Shown, Survey};
+use crate::payload;
 use crate::plan::Action;
 use crate::secrecy::Erased;
 use crate::sent::{stream_name, stream_number};
@@ -303,7 +304,11 @@ impl World<'_> {
                 Ok(Done::Read { .. }) if !survey.hidden => {
                     let before = from;
                     for ReadRecord { offset, timestamp, position, payload, .. } in ReadRecords::new(&data) {
-                        self.model.show(tenant, stream, &Shown { offset, timestamp, position, payload });
+                        if payload::is_forged(payload) && self.excused() && self.keys.has_unnamed(id.0) {
+                            survey.unreadable.push(offset..offset + 1);
+                        } else {
+                            self.model.show(tenant, stream, &Shown { offset, timestamp, position, payload });
+                        }
                         from = offset + 1;
                     }
                     if from == before {
