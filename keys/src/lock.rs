@@ -10,7 +10,15 @@ const NAME: &str = "LOCK";
 /// The store is locked for as long as this lives, and released by the system if the process dies.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: Option<File>,
+    file: Option<File>,
+}
+
+/// Closing the file would not do: a child that this process starts meanwhile has the file too, until it executes its program.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If that fails, closing it is all that there is.
+        let _closed_next = self.file.as_ref().map(File::unlock);
+    }
 }
 
 impl Lock {
@@ -23,7 +31,7 @@ impl Lock {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path).map_err(Error::system("lock", &path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: Some(file) }),
+            Ok(()) => Ok(Lock { file: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
             Err(TryLockError::Error(error)) => Err(Error::system("lock", &path)(error)),
         }
@@ -32,6 +40,6 @@ impl Lock {
     /// For tests whose files are not the machine's.
     #[cfg(test)]
     pub(crate) fn none() -> Lock {
-        Lock { _file: None }
+        Lock { file: None }
     }
 }

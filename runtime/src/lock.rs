@@ -12,6 +12,14 @@ pub struct DirectoryLock {
     file: File,
 }
 
+/// Closing the file would not do: a child that this process starts meanwhile has the file too, until it executes its program.
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // If that fails, closing it is all that there is.
+        let _closed_next = self.file.unlock();
+    }
+}
+
 impl DirectoryLock {
     /// For writing: no other process may have the directory open.
     ///
