@@ -1,6 +1,7 @@
 //! A fresh directory for a command that makes its own data.
 
 use crate::failure::Failure;
+use crate::key_args::beside;
 use crate::output;
 use std::path::{Path, PathBuf};
 
@@ -36,11 +37,22 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if self.temporary
-            && let Err(error) = std::fs::remove_dir_all(&self.path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            output::remark(&format!("cannot remove {}: {error}", self.path.display()));
+        if !self.temporary {
+            return;
+        }
+        // The keys of what was in it lie beside it.
+        let [keys, master] = ["keys", "master"].map(|extension| beside(&self.path, extension));
+        let removed = [
+            (&self.path, std::fs::remove_dir_all(&self.path)),
+            (&keys, std::fs::remove_dir_all(&keys)),
+            (&master, std::fs::remove_file(&master)),
+        ];
+        for (path, removed) in removed {
+            if let Err(error) = removed
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                output::remark(&format!("cannot remove {}: {error}", path.display()));
+            }
         }
     }
 }

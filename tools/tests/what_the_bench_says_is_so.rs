@@ -70,8 +70,8 @@ fn every_record_is_counted_once_and_is_in_the_log() {
     assert!(fs::read_to_string(html).unwrap().contains("</svg>"));
     let json = place.path("verified.json");
     place.run("verify", &["--json", json.to_str().unwrap()]).succeeds();
-    // The catalogs tell of two tenants and their streams.
-    assert_eq!(place.json("verified.json")["records"], 5003 + 4);
+    // The catalogs tell of two tenants, their keys and their streams.
+    assert_eq!(place.json("verified.json")["records"], 5003 + 6);
 }
 
 /// The last column of a line.

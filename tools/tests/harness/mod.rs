@@ -122,8 +122,11 @@ impl Place {
 
     /// How commands that open the engine are told to keep records.
     pub fn keys(&self) -> Vec<String> {
-        // The second one is that of a benchmark whose directory is kept.
-        let master = ["master.key", "data.master"].map(|name| self.path(name)).into_iter().find(|path| path.exists());
+        // The first one is that of a benchmark whose directory is kept.
+        let master = ["data.master", "master.key"].map(|name| self.path(name));
+        // A benchmark may have been killed while it made its own.
+        let whole = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.len() > 0);
+        let master = master.into_iter().find(whole);
         match master {
             Some(master) => vec!["--master-key".into(), format!("file:{}", master.display())],
             None => vec!["--unencrypted".into()],
